@@ -1,0 +1,368 @@
+"""What an invoice says, complete and frozen: the PDF, the mail and the tax invoice are made of this and of nothing else.
+
+The document is stored with the invoice as JSON. A customer's name, a price or a rate may change the next day; what was
+issued still reads the same. The constructor is the last check before paper: a document that does not add up cannot exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+PARTY_KINDS = ("corporation", "sole_trader", "foreign")
+LINE_KINDS = ("usage", "supplementary")
+EXCHANGE_RULES = ("month_end", "daily", "fixed")
+ROUNDINGS = ("half_up", "down")
+LOCALES = ("ko", "en")
+
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
+_REGISTRATION_NO = re.compile(r"[0-9]{10}", re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,60})?", re.ASCII)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+class DocumentError(ValueError):
+    """The content contradicts itself, or stored JSON is not a document. `field` names the culprit."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """공급자 or 공급받는자 as it was on the day of issue. A domestic `registration_no` is ten digits without hyphens."""
+
+    kind: str
+    registration_no: str
+    name: str
+    ceo_name: str
+    address: str
+    business_type: str
+    business_class: str
+    email: str
+
+    def __post_init__(self) -> None:
+        _require_member(self.kind, PARTY_KINDS, "kind")
+        if self.kind != "foreign" and not _REGISTRATION_NO.fullmatch(self.registration_no):
+            raise DocumentError("registration_no", f"ten digits expected, not {self.registration_no!r}")
+        if not self.name.strip():
+            raise DocumentError("name", "a party needs a name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankAccount:
+    """Where the money goes."""
+
+    bank: str
+    number: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentLine:
+    """One model's usage of one KST month.
+
+    `cache_read_tokens` are inside `prompt_tokens`. `cost_usd` is exact, `amount_krw` this line's share of the supply.
+    A supplementary line belongs to an earlier month: its events arrived after that month was closed.
+    """
+
+    position: int
+    kind: str
+    model_id: str
+    model_name: str
+    month: str
+    requests: int
+    prompt_tokens: int
+    cache_read_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal
+    amount_krw: int
+
+    def __post_init__(self) -> None:
+        _require_member(self.kind, LINE_KINDS, "kind")
+        _require_month(self.month, "month")
+        _require_finite(self.cost_usd, "cost_usd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyExchange:
+    """One day under the daily rule: what was used on `used_on` (KST), converted at the rate published on `source_date`."""
+
+    used_on: date
+    cost_usd: Decimal
+    rate: Decimal
+    source_date: date
+
+    def __post_init__(self) -> None:
+        _require_finite(self.cost_usd, "cost_usd")
+        _require_rate(self.rate, "rate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeEvidence:
+    """How dollars became won: won per one USD, who published it and when (고시일).
+
+    `month_end` and `fixed` carry one `rate`; `daily` carries none, and `daily` holds every day that had usage.
+    A contract rate may have no `source_date`.
+    """
+
+    rule: str
+    rate: Decimal | None
+    source: str
+    source_date: date | None
+    daily: tuple[DailyExchange, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_member(self.rule, EXCHANGE_RULES, "rule")
+        if self.rule == "daily":
+            if self.rate is not None:
+                raise DocumentError("rate", "the daily rule has a rate for each day, not one")
+            days = [day.used_on for day in self.daily]
+            if days != sorted(set(days)):
+                raise DocumentError("daily", "each day once, in order")
+        else:
+            if self.rate is None:
+                raise DocumentError("rate", f"the {self.rule} rule needs a rate")
+            _require_rate(self.rate, "rate")
+            if self.daily:
+                raise DocumentError("daily", f"the {self.rule} rule has no daily rates")
+        if self.rule == "month_end" and self.source_date is None:
+            raise DocumentError("source_date", "a published rate has a date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceDocument:
+    """The whole content of one issued invoice. Amounts are integer won; `margin` is a share of the selling price.
+
+    Dates are KST calendar days; the period includes both ends. Raises `DocumentError` when it does not add up:
+    lines = USD total, lines = supply, supply + VAT = total, and the printed formula gives the printed supply.
+    """
+
+    number: str
+    locale: str
+    month: str
+    period_start_on: date
+    period_end_on: date
+    issued_on: date
+    due_on: date
+    seller: Party
+    seller_phone: str = ""
+    bank: BankAccount
+    deposit_code: str
+    buyer: Party
+    lines: tuple[DocumentLine, ...]
+    cost_usd: Decimal
+    margin: Decimal
+    exchange: ExchangeEvidence
+    rounding: str
+    supply_krw: int
+    vat_krw: int
+    total_krw: int
+    tax_invoice_deadline_on: date
+    template_version: int
+
+    def __post_init__(self) -> None:
+        _require_member(self.locale, LOCALES, "locale")
+        _require_member(self.rounding, ROUNDINGS, "rounding")
+        _require_finite(self.cost_usd, "cost_usd")
+        _require_finite(self.margin, "margin")
+        if not 0 <= self.margin < 1:
+            raise DocumentError("margin", "a share of the selling price is at least 0 and below 1")
+        self._require_period()
+        self._require_lines()
+        self._require_sums()
+        self._require_formula()
+
+    @property
+    def base_krw(self) -> Fraction:
+        """Exact won before margin: USD times rate, day by day under the daily rule."""
+        if self.exchange.rate is not None:
+            return Fraction(self.cost_usd) * Fraction(self.exchange.rate)
+        return sum((Fraction(day.cost_usd) * Fraction(day.rate) for day in self.exchange.daily), Fraction(0))
+
+    @property
+    def exact_supply_krw(self) -> Fraction:
+        """The supply in won before its one rounding."""
+        return self.base_krw / (1 - Fraction(self.margin))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain members for a JSON column: decimals and dates as text, won and counts as integers."""
+        plain = _plain(self)
+        assert isinstance(plain, dict)
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> InvoiceDocument:
+        """The document that `to_json` gave, checked again. Raises `DocumentError` naming the first wrong member."""
+        document: InvoiceDocument = _INVOICE(raw, "document")
+        return document
+
+    def _require_period(self) -> None:
+        _require_month(self.month, "month")
+        first = date.fromisoformat(f"{self.month}-01")
+        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        if (self.period_start_on, self.period_end_on) != (first, last):
+            raise DocumentError("period_start_on", f"the period of {self.month} is {first} to {last}")
+
+    def _require_lines(self) -> None:
+        if not self.lines:
+            raise DocumentError("lines", "an invoice has at least one line")
+        for position, line in enumerate(self.lines, start=1):
+            if line.position != position:
+                raise DocumentError("lines", f"positions run from 1: {line.position} stands at {position}")
+            if (line.kind == "usage") != (line.month == self.month) or line.month > self.month:
+                raise DocumentError("lines", f"line {position} is {line.kind} of {line.month} on a bill of {self.month}")
+
+    def _require_sums(self) -> None:
+        # Fractions, because a Decimal sum is rounded to the context's 28 digits without a word.
+        if _total(line.cost_usd for line in self.lines) != Fraction(self.cost_usd):
+            raise DocumentError("cost_usd", "the lines do not add up to the USD total")
+        if self.exchange.rule == "daily" and _total(day.cost_usd for day in self.exchange.daily) != Fraction(self.cost_usd):
+            raise DocumentError("daily", "the days do not add up to the USD total")
+        if sum(line.amount_krw for line in self.lines) != self.supply_krw:
+            raise DocumentError("supply_krw", "the lines do not add up to the supply")
+        if self.supply_krw + self.vat_krw != self.total_krw:
+            raise DocumentError("total_krw", "supply and VAT do not add up to the total")
+        if self.supply_krw < 0 or self.vat_krw < 0:
+            raise DocumentError("total_krw", "an invoice is never negative; that is a credit note")
+
+    def _require_formula(self) -> None:
+        if not _is_rounding_of(self.supply_krw, self.exact_supply_krw):
+            raise DocumentError("supply_krw", "USD x rate / (1 - margin) gives another supply")
+        if not _is_rounding_of(self.vat_krw, Fraction(self.supply_krw, 10)):
+            raise DocumentError("vat_krw", "VAT is ten percent of the supply")
+
+
+def _is_rounding_of(amount: int, exact: Fraction) -> bool:
+    """Whether some rounding mode could have made `amount`; which one was right is the business of the arithmetic."""
+    return abs(amount - exact) < 1
+
+
+def _total(amounts: Iterable[Decimal]) -> Fraction:
+    return sum((Fraction(amount) for amount in amounts), Fraction(0))
+
+
+def _require_member(value: str, known: tuple[str, ...], field: str) -> None:
+    if value not in known:
+        raise DocumentError(field, f"{value!r} is none of {', '.join(known)}")
+
+
+def _require_month(value: str, field: str) -> None:
+    if not _MONTH.fullmatch(value):
+        raise DocumentError(field, f"{value!r} is not a month such as 2026-10")
+
+
+def _require_finite(value: Decimal, field: str) -> None:
+    if not value.is_finite():
+        raise DocumentError(field, f"{value} is not a number")
+
+
+def _require_rate(value: Decimal, field: str) -> None:
+    _require_finite(value, field)
+    if value <= 0:
+        raise DocumentError(field, f"an exchange rate is positive, not {value}")
+
+
+# JSON, both ways. A stored document is read years later by other code, so reading accepts exactly what writing gives:
+# a missing, unknown or wrongly typed member is an error and never a default.
+
+Reader = Callable[[Any, str], Any]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_plain(member) for member in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _text(raw: Any, where: str) -> str:
+    if not isinstance(raw, str):
+        raise DocumentError(where, "text expected")
+    return str(raw)
+
+
+def _integer(raw: Any, where: str) -> int:
+    if not isinstance(raw, int) or isinstance(raw, bool):
+        raise DocumentError(where, "integer expected")
+    return int(raw)
+
+
+def _decimal(raw: Any, where: str) -> Decimal:
+    if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+        raise DocumentError(where, "decimal text expected")
+    return Decimal(raw)
+
+
+def _date(raw: Any, where: str) -> date:
+    if not isinstance(raw, str) or not _DATE.fullmatch(raw):
+        raise DocumentError(where, "date expected")
+    try:
+        return date.fromisoformat(raw)
+    except ValueError as error:
+        raise DocumentError(where, str(error)) from error
+
+
+def _optional(reader: Reader) -> Reader:
+    return lambda raw, where: None if raw is None else reader(raw, where)
+
+
+def _list_of(reader: Reader) -> Reader:
+    def read(raw: Any, where: str) -> tuple[Any, ...]:
+        if not isinstance(raw, list):
+            raise DocumentError(where, "list expected")
+        return tuple(reader(member, f"{where}[{index}]") for index, member in enumerate(raw))
+
+    return read
+
+
+def _object(cls: type[Any], readers: Mapping[str, Reader]) -> Reader:
+    def read(raw: Any, where: str) -> Any:
+        if not isinstance(raw, Mapping):
+            raise DocumentError(where, "object expected")
+        if set(raw) != set(readers):
+            raise DocumentError(where, f"members differ: {', '.join(sorted(set(raw) ^ set(readers)))}")
+        return cls(**{name: reader(raw[name], f"{where}.{name}") for name, reader in readers.items()})
+
+    return read
+
+
+def _readers_of(cls: type[Any], **special: Reader) -> dict[str, Reader]:
+    """A reader for each field: by its annotation, or the special one given."""
+    by_annotation: dict[str, Reader] = {"str": _text, "int": _integer, "Decimal": _decimal, "date": _date}
+    return {field.name: special.get(field.name) or by_annotation[str(field.type)] for field in fields(cls)}
+
+
+_PARTY = _object(Party, _readers_of(Party))
+_EXCHANGE = _object(
+    ExchangeEvidence,
+    _readers_of(
+        ExchangeEvidence,
+        rate=_optional(_decimal),
+        source_date=_optional(_date),
+        daily=_list_of(_object(DailyExchange, _readers_of(DailyExchange))),
+    ),
+)
+_INVOICE = _object(
+    InvoiceDocument,
+    _readers_of(
+        InvoiceDocument,
+        seller=_PARTY,
+        buyer=_PARTY,
+        bank=_object(BankAccount, _readers_of(BankAccount)),
+        lines=_list_of(_object(DocumentLine, _readers_of(DocumentLine))),
+        exchange=_EXCHANGE,
+    ),
+)
