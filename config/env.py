@@ -1,4 +1,4 @@
-"""Reads settings from the environment and fails loudly: a value that is there but wrong is never replaced by a default."""
+"""Reads settings from the environment and fails loudly: a wrong value is never replaced by a default."""
 
 from __future__ import annotations
 
