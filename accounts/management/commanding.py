@@ -1,0 +1,61 @@
+"""What all our commands share: `--json` with exactly one object on standard output, and refusals as exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import abstractmethod
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from accounts.errors import DomainError
+
+
+class JsonCommand(BaseCommand):
+    """A command whose `run` returns a JSON-ready dict and whose `show` prints it for a person.
+
+    With `--json` standard output carries one JSON object and nothing else; progress goes to standard error. A refusal
+    (`DomainError`) prints `{"error": {...}}` or one sentence, and exits with 2.
+    """
+
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help="print one JSON object on standard output"
+        )
+
+    @abstractmethod
+    def run(self, **options: Any) -> dict[str, Any]:
+        """Do the work and return the answer; whole won are ints, USD amounts decimal strings."""
+
+    @abstractmethod
+    def show(self, answer: dict[str, Any]) -> None:
+        """Print the answer for a person."""
+
+    def exit_code(self, answer: dict[str, Any]) -> int:
+        """0 unless the answer itself is bad news."""
+        return 0
+
+    def progress(self, text: str) -> None:
+        """One line on standard error, where it disturbs no JSON."""
+        self.stderr.write(text, self.style.HTTP_INFO)
+
+    def handle(self, *args: Any, as_json: bool, **options: Any) -> None:
+        try:
+            answer = self.run(**options)
+        except DomainError as error:
+            if as_json:
+                self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
+            else:
+                self.stderr.write(f"{error.code}: {error.message}")
+            sys.exit(2)
+        if as_json:
+            self.stdout.write(json.dumps(answer, ensure_ascii=False))
+        else:
+            self.show(answer)
+        code = self.exit_code(answer)
+        if code:
+            sys.exit(code)

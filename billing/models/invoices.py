@@ -1,0 +1,160 @@
+"""The invoice: a legal document that never changes once it is issued."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Customer
+from usage.models import BillingPeriod, exact_usd
+
+
+class Invoice(models.Model):
+    """One customer's bill for one KST month. Amounts are whole won.
+
+    `document` is the whole content as issued (`billing.documents.InvoiceDocument`): parties, lines, rate, margin, rounding.
+    Once issued, the database lets only `status` move, and only forward.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        ISSUED = "issued", _("issued")
+        PAID = "paid", _("paid")
+        VOID = "void", _("void")
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="invoices", verbose_name=_("customer"))
+    period = models.ForeignKey(BillingPeriod, models.PROTECT, related_name="invoices", verbose_name=_("period"))
+    month = models.DateField(_("month"))
+    status = models.CharField(_("status"), max_length=8, choices=Status.choices, default=Status.DRAFT)
+    number = models.CharField(_("number"), max_length=30, null=True, blank=True, unique=True)
+    issued_at = models.DateTimeField(_("issued"), null=True, blank=True)
+    issued_on = models.DateField(_("issue date"), null=True, blank=True)
+    due_on = models.DateField(_("due"), null=True, blank=True)
+    locale = models.CharField(_("language"), max_length=2)
+    cost_usd = exact_usd(verbose_name=_("usage (USD)"))
+    exchange_rule = models.CharField(_("exchange rule"), max_length=12)
+    #: None under the daily rule, whose rates stand in `exchange_evidence`.
+    exchange_rate = models.DecimalField(_("KRW per USD"), max_digits=12, decimal_places=4, null=True, blank=True)
+    exchange_evidence = models.JSONField(_("exchange evidence"))
+    margin = models.DecimalField(_("margin"), max_digits=6, decimal_places=5)
+    rounding = models.CharField(_("rounding"), max_length=8)
+    supply_krw = models.BigIntegerField(_("supply (KRW)"))
+    vat_krw = models.BigIntegerField(_("VAT (KRW)"))
+    total_krw = models.BigIntegerField(_("total (KRW)"))
+    document = models.JSONField(_("document"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("invoice")
+        verbose_name_plural = _("invoices")
+        ordering = ["-month", "number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "month"], name="invoice_is_one_per_customer_and_month", condition=~Q(status="void")
+            ),
+            models.CheckConstraint(
+                name="invoice_total_is_supply_plus_vat", condition=Q(total_krw=F("supply_krw") + F("vat_krw"))
+            ),
+            models.CheckConstraint(
+                name="invoice_amounts_are_not_negative", condition=Q(supply_krw__gte=0, vat_krw__gte=0)
+            ),
+            models.CheckConstraint(
+                name="invoice_has_number_and_dates_exactly_when_issued",
+                condition=Q(
+                    status="draft",
+                    number__isnull=True,
+                    issued_at__isnull=True,
+                    issued_on__isnull=True,
+                    due_on__isnull=True,
+                    document__isnull=True,
+                )
+                | (
+                    ~Q(status="draft")
+                    & Q(
+                        number__isnull=False,
+                        issued_at__isnull=False,
+                        issued_on__isnull=False,
+                        due_on__isnull=False,
+                        document__isnull=False,
+                    )
+                ),
+            ),
+            models.CheckConstraint(
+                name="invoice_has_one_rate_unless_daily",
+                condition=Q(exchange_rule="daily", exchange_rate__isnull=True)
+                | (~Q(exchange_rule="daily") & Q(exchange_rate__gt=0)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or f"draft {self.customer_id} {self.month:%Y-%m}"
+
+
+class InvoiceLine(models.Model):
+    """One model's usage of one KST month on an invoice. `month` differs from the invoice's on supplementary lines."""
+
+    class Kind(models.TextChoices):
+        USAGE = "usage", _("usage")
+        SUPPLEMENTARY = "supplementary", _("supplementary")
+
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="lines", verbose_name=_("invoice"))
+    position = models.PositiveIntegerField(_("no."))
+    kind = models.CharField(_("kind"), max_length=14, choices=Kind.choices)
+    month = models.DateField(_("usage month"))
+    model_id = models.BigIntegerField()
+    model_name = models.CharField(_("model"), max_length=200)
+    requests = models.BigIntegerField(_("requests"))
+    prompt_tokens = models.BigIntegerField(_("prompt tokens"))
+    cache_read_tokens = models.BigIntegerField(_("cached tokens"))
+    completion_tokens = models.BigIntegerField(_("completion tokens"))
+    cost_usd = exact_usd(verbose_name=_("usage (USD)"))
+    amount_krw = models.BigIntegerField(_("supply (KRW)"))
+
+    class Meta:
+        verbose_name = _("invoice line")
+        verbose_name_plural = _("invoice lines")
+        ordering = ["invoice", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position_is_unique"),
+            models.UniqueConstraint(
+                fields=["invoice", "month", "model_id"], name="invoice_line_is_one_per_month_and_model"
+            ),
+            models.CheckConstraint(
+                name="invoice_line_amounts_are_not_negative", condition=Q(amount_krw__gte=0, cost_usd__gte=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.invoice_id}#{self.position} {self.model_name}"
+
+
+class InvoicePdf(models.Model):
+    """The PDF that was made of an issued invoice; kept as the bytes that were sent."""
+
+    invoice = models.OneToOneField(Invoice, models.PROTECT, related_name="pdf", verbose_name=_("invoice"))
+    content = models.BinaryField(_("PDF"))
+    sha256 = models.CharField("SHA-256", max_length=64)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("invoice PDF")
+        verbose_name_plural = _("invoice PDFs")
+
+    def __str__(self) -> str:
+        return f"{self.invoice_id} {self.sha256[:12]}"
+
+
+class NumberSequence(models.Model):
+    """The last number given in a series. Its row is locked last in the issuing transaction, so a rollback leaves no gap."""
+
+    series = models.CharField(_("series"), max_length=20, unique=True)
+    last_number = models.PositiveIntegerField(_("last number"), default=0)
+
+    class Meta:
+        verbose_name = _("number sequence")
+        verbose_name_plural = _("number sequences")
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.last_number}"

@@ -1,0 +1,67 @@
+"""Double entry. Each transaction sums to zero per currency (a deferred trigger refuses it otherwise); rows never change."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Customer
+from billing.models.invoices import Invoice
+
+
+class LedgerTransaction(models.Model):
+    """A balanced set of entries with one cause."""
+
+    class Kind(models.TextChoices):
+        INVOICE_ISSUED = "invoice_issued", _("invoice issued")
+
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    occurred_on = models.DateField(_("date"))
+    invoice = models.ForeignKey(
+        Invoice, models.PROTECT, null=True, blank=True, related_name="ledger_transactions", verbose_name=_("invoice")
+    )
+    memo = models.CharField(_("memo"), max_length=200)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("ledger transaction")
+        verbose_name_plural = _("ledger transactions")
+        ordering = ["-occurred_on", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["invoice"], name="invoice_is_posted_once", condition=Q(kind="invoice_issued")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.occurred_on} {self.memo}"
+
+
+class LedgerEntry(models.Model):
+    """One signed row: debit positive, credit negative."""
+
+    class Account(models.TextChoices):
+        RECEIVABLE = "receivable", _("accounts receivable")
+        REVENUE = "revenue", _("revenue")
+        VAT_PAYABLE = "vat_payable", _("VAT payable")
+
+    transaction = models.ForeignKey(
+        LedgerTransaction, models.PROTECT, related_name="entries", verbose_name=_("transaction")
+    )
+    account = models.CharField(_("account"), max_length=20, choices=Account.choices)
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+", verbose_name=_("customer"))
+    currency = models.CharField(_("currency"), max_length=3, default="KRW")
+    amount = models.DecimalField(_("amount"), max_digits=24, decimal_places=6)
+
+    class Meta:
+        verbose_name = _("ledger entry")
+        verbose_name_plural = _("ledger entries")
+        constraints = [
+            models.CheckConstraint(name="ledger_entry_is_not_zero", condition=~Q(amount=0)),
+        ]
+        indexes = [models.Index(fields=["customer", "account"], name="ledger_by_customer_and_account")]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.amount} {self.currency}"

@@ -1,0 +1,369 @@
+"""What one response costs in USD: prices of one model x quantities of one response, exactly.
+
+A `PriceSheet` is the parsed form of one catalog price object: decimal strings of USD per token (or per image, search,
+request) and conditional overrides. Parsing refuses what it does not know, because a price key or a condition that is
+skipped silently is a wrong bill; pricing itself never fails, never rounds and never parses.
+
+The formula is DESIGN section 4. Every token of the prompt is priced once (cache read, cache write, audio or plain) and
+every token of the completion once (reasoning, audio, image or plain).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple, Self
+
+from .money import EXACT, ZERO, parse_decimal
+
+PRICE_KEYS = frozenset(
+    {
+        "prompt",
+        "completion",
+        "request",
+        "image",
+        "image_token",
+        "image_output",
+        "audio",
+        "audio_output",
+        "input_audio_cache",
+        "web_search",
+        "internal_reasoning",
+        "input_cache_read",
+        "input_cache_write",
+        "input_cache_write_1h",
+        "discount",
+    }
+)
+CONDITION_KEYS = frozenset({"min_prompt_tokens", "utc_start", "utc_end"})
+REQUIRED_KEYS = ("prompt", "completion")
+
+MINUTES_PER_DAY = 24 * 60
+_MAX_THRESHOLD_TOKENS = 10**12
+
+
+class PriceError(ValueError):
+    """A price object that cannot be used, and why.
+
+    `code` is "unknown_price_key", "invalid_price", "unknown_condition" or "hidden_base_price"; `key` is the price or
+    condition key that is to blame.
+    """
+
+    def __init__(self, code: str, key: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """What one response consumed. Tokens, except `images`, `web_searches` and `requests`, which are counts.
+
+    `prompt` holds all input tokens: `cache_read`, `cache_write` and `audio_input` (audio that was not read from the
+    cache) are inside it, `cache_write_1h` is inside `cache_write`. `completion` holds all output tokens: `reasoning`,
+    `audio_output` and `image_output` are inside it.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_output: int = 0
+    images: int = 0
+    web_searches: int = 0
+    requests: int = 1
+
+
+@dataclass(frozen=True)
+class CostComponent:
+    """One row of the arithmetic: `quantity` (tokens or counts) x `unit_price_usd` = `amount_usd`, exactly.
+
+    `key` is the price key that was applied; for cache tokens without a listed cache price that is "prompt".
+    """
+
+    key: str
+    quantity: int
+    unit_price_usd: Decimal
+    amount_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The exact USD cost of one response, with the rows that add up to it.
+
+    `unpriced` names what the response consumed and the model lists no price for ("web_search", "image"): the total
+    does not hold it, so the caller must not take the total for the whole cost.
+    """
+
+    total_usd: Decimal
+    components: tuple[CostComponent, ...]
+    unpriced: tuple[str, ...] = ()
+
+
+class _Price(NamedTuple):
+    """The key that was applied and its USD per unit."""
+
+    key: str
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """The prices in force for one request, with every fallback already taken."""
+
+    prompt: _Price
+    completion: _Price
+    cache_read: _Price
+    cache_write: _Price
+    cache_write_1h: _Price
+    reasoning: _Price | None  # None: these tokens cost what the tokens around them cost
+    audio_input: _Price | None
+    audio_output: _Price | None
+    image_output: _Price | None
+    request: _Price | None
+    image: _Price | None
+    web_search: _Price | None
+
+    @classmethod
+    def of(cls, prices: Mapping[str, Decimal]) -> Self:
+        """Prices by key -> rates. A cache price that is not listed falls back, never to free."""
+        prompt = _Price("prompt", prices["prompt"])
+        cache_write = _listed(prices, "input_cache_write") or prompt
+        return cls(
+            prompt=prompt,
+            completion=_Price("completion", prices["completion"]),
+            cache_read=_listed(prices, "input_cache_read") or prompt,
+            cache_write=cache_write,
+            cache_write_1h=_listed(prices, "input_cache_write_1h") or cache_write,
+            reasoning=_above_zero(prices, "internal_reasoning"),
+            audio_input=_above_zero(prices, "audio"),
+            audio_output=_above_zero(prices, "audio_output"),
+            image_output=_above_zero(prices, "image_output"),
+            request=_above_zero(prices, "request"),
+            image=_listed(prices, "image"),
+            web_search=_listed(prices, "web_search"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Override:
+    """One conditional price list: applies when every condition it carries holds."""
+
+    prices: Mapping[str, Decimal]
+    min_prompt_tokens: int | None  # strictly greater than, whole request
+    window: tuple[int, int] | None  # minutes of the UTC day, half open, wraps midnight when start > end
+
+    def applies(self, prompt_tokens: int, minute: int) -> bool:
+        if self.min_prompt_tokens is not None and prompt_tokens <= self.min_prompt_tokens:
+            return False
+        return self.window is None or _in_window(self.window, minute)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSheet:
+    """The prices of one model, parsed once; `cost` may be called from several threads."""
+
+    prices: Mapping[str, Decimal]
+    overrides: tuple[_Override, ...]
+    _rates: dict[tuple[int, ...], _Rates] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, components: Mapping[str, str], overrides: Sequence[Mapping[str, Any]] = ()) -> Self:
+        """Parse price strings (USD per unit) and overrides. Raises PriceError for anything unknown or not a price."""
+        prices = _parse_prices(components, where="")
+        for key in REQUIRED_KEYS:
+            if key not in prices:
+                raise PriceError("invalid_price", key, f"{key}: no price listed")
+        parsed = tuple(_parse_override(override, f"overrides[{index}].") for index, override in enumerate(overrides))
+        return cls(prices, parsed, {(): _Rates.of(prices)})
+
+    def cost(self, quantities: Quantities, *, at: datetime) -> Cost:
+        """The exact cost of one response that happened `at` (aware). Contradictory counts are cut to fit."""
+        rates = self._rates_for(quantities.prompt, at)
+        rows: list[CostComponent] = []
+        total = ZERO
+        for price, quantity in _parts(quantities, rates):
+            if quantity > 0:
+                amount = EXACT.multiply(price.usd, quantity)
+                total = EXACT.add(total, amount)
+                rows.append(CostComponent(price.key, quantity, price.usd, amount))
+        return Cost(total, tuple(rows), _unpriced(quantities, rates))
+
+    def hidden_base_keys(self, at: datetime) -> tuple[str, ...]:
+        """Price keys whose base value a listing read `at` (aware) does not show.
+
+        Some listings print the time window of the moment as the top-level prices. When the windows that match `at`
+        say exactly what the top level says, the price outside the windows is unknown, unless windows cover the day.
+        """
+        windows = [override for override in self.overrides if override.window and override.min_prompt_tokens is None]
+        minute = _utc_minute(at)
+        in_force: dict[str, Decimal] = {}
+        for override in windows:
+            if override.applies(0, minute):
+                in_force.update(override.prices)
+        if not in_force or any(self.prices.get(key) != price for key, price in in_force.items()):
+            return ()
+        return tuple(sorted(key for key in in_force if not _covers_day(windows, key)))
+
+    def _rates_for(self, prompt_tokens: int, at: datetime) -> _Rates:
+        if not self.overrides:
+            return self._rates[()]
+        minute = _utc_minute(at)
+        matching = tuple(
+            index for index, override in enumerate(self.overrides) if override.applies(prompt_tokens, minute)
+        )
+        rates = self._rates.get(matching)
+        if rates is None:
+            prices = dict(self.prices)
+            for index in matching:
+                prices.update(self.overrides[index].prices)
+            rates = self._rates[matching] = _Rates.of(prices)
+        return rates
+
+
+def _parts(quantities: Quantities, rates: _Rates) -> Iterator[tuple[_Price, int]]:
+    """Every token once: the parts of the prompt add up to the prompt, those of the completion to the completion."""
+    prompt = max(quantities.prompt, 0)
+    cache_read = min(quantities.cache_read, prompt)
+    cache_write = min(quantities.cache_write, prompt - cache_read)
+    cache_write_1h = min(quantities.cache_write_1h, cache_write)
+    fresh = prompt - cache_read - cache_write
+    audio_input = min(quantities.audio_input, fresh) if rates.audio_input else 0
+    yield rates.prompt, fresh - audio_input
+    yield rates.cache_read, cache_read
+    yield rates.cache_write, cache_write - cache_write_1h
+    yield rates.cache_write_1h, cache_write_1h
+    if rates.audio_input:
+        yield rates.audio_input, audio_input
+
+    rest = max(quantities.completion, 0)
+    special: list[tuple[_Price, int]] = []
+    for price, quantity in (
+        (rates.reasoning, quantities.reasoning),
+        (rates.audio_output, quantities.audio_output),
+        (rates.image_output, quantities.image_output),
+    ):
+        if price is not None:
+            part = min(quantity, rest)
+            rest -= part
+            special.append((price, part))
+    yield rates.completion, rest
+    yield from special
+
+    for price, quantity in (
+        (rates.request, quantities.requests),
+        (rates.image, quantities.images),
+        (rates.web_search, quantities.web_searches),
+    ):
+        if price is not None:
+            yield price, quantity
+
+
+def _unpriced(quantities: Quantities, rates: _Rates) -> tuple[str, ...]:
+    missing = []
+    if quantities.images > 0 and rates.image is None:
+        missing.append("image")
+    if quantities.web_searches > 0 and rates.web_search is None:
+        missing.append("web_search")
+    return tuple(missing)
+
+
+def _listed(prices: Mapping[str, Decimal], key: str) -> _Price | None:
+    price = prices.get(key)
+    return None if price is None else _Price(key, price)
+
+
+def _above_zero(prices: Mapping[str, Decimal], key: str) -> _Price | None:
+    price = prices.get(key)
+    return _Price(key, price) if price else None
+
+
+def _parse_prices(components: Mapping[str, Any], *, where: str) -> dict[str, Decimal]:
+    prices: dict[str, Decimal] = {}
+    for key, text in components.items():
+        if key not in PRICE_KEYS:
+            raise PriceError("unknown_price_key", key, f"{where}{key}: not a price key that is known here")
+        try:
+            prices[key] = parse_decimal(text, field=f"{where}{key}")
+        except ValueError as error:
+            raise PriceError("invalid_price", key, str(error)) from None
+    # The listing's own documents do not settle whether listed prices already hold the discount: never guess.
+    if prices.pop("discount", ZERO) != 0:
+        raise PriceError(
+            "unknown_price_key", "discount", f"{where}discount: a discount that is not 0 has no known meaning"
+        )
+    return prices
+
+
+def _parse_override(override: Mapping[str, Any], where: str) -> _Override:
+    conditions = {key: value for key, value in override.items() if key in CONDITION_KEYS}
+    rest = {key: value for key, value in override.items() if key not in CONDITION_KEYS}
+    for key, value in rest.items():
+        if key not in PRICE_KEYS:
+            raise PriceError("unknown_condition", key, f"{where}{key}: neither a known condition nor a known price key")
+    if not conditions:
+        raise PriceError("unknown_condition", "overrides", f"{where[:-1]}: carries no condition")
+    window = None
+    if "utc_start" in conditions or "utc_end" in conditions:
+        window = _parse_window(conditions.get("utc_start"), conditions.get("utc_end"), where)
+    threshold = conditions.get("min_prompt_tokens")
+    if "min_prompt_tokens" in conditions:
+        threshold = _whole(threshold)
+        if threshold is None or threshold > _MAX_THRESHOLD_TOKENS:
+            raise PriceError(
+                "unknown_condition", "min_prompt_tokens", f"{where}min_prompt_tokens: not a whole number of tokens"
+            )
+    return _Override(_parse_prices(rest, where=where), threshold, window)
+
+
+def _parse_window(start: Any, end: Any, where: str) -> tuple[int, int]:
+    first, last = _minute(start), _minute(end, midnight=2400)
+    if first is None:
+        raise PriceError("unknown_condition", "utc_start", f"{where}utc_start: not a UTC clock time HHMM")
+    if last is None:
+        raise PriceError("unknown_condition", "utc_end", f"{where}utc_end: not a UTC clock time HHMM")
+    if first == last:  # an empty window or a whole day: both readings are possible
+        raise PriceError("unknown_condition", "utc_end", f"{where}utc_end: equals utc_start")
+    return first, last
+
+
+def _minute(value: Any, *, midnight: int | None = None) -> int | None:
+    """Minute of the day of an HHMM clock number or text (100 and "0100" are 01:00); None when it is neither."""
+    clock = _whole(value)
+    if clock is None:
+        return None
+    hours, minutes = divmod(clock, 100)
+    if clock != midnight and (hours > 23 or minutes > 59):
+        return None
+    return hours * 60 + minutes
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number that is not negative, from an int, a whole Decimal or 1 to 13 ASCII digits; else None."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 13:
+        return int(value)
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= 13 and value == int(value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None
+
+
+def _utc_minute(at: datetime) -> int:
+    utc = at.astimezone(UTC)
+    return utc.hour * 60 + utc.minute
+
+
+def _in_window(window: tuple[int, int], minute: int) -> bool:
+    start, end = window
+    return start <= minute < end if start < end else minute >= start or minute < end
+
+
+def _covers_day(windows: Sequence[_Override], key: str) -> bool:
+    """Whether time windows alone give `key` a price at every minute of the day."""
+    carrying = [override.window for override in windows if key in override.prices and override.window]
+    return all(any(_in_window(window, minute) for window in carrying) for minute in range(MINUTES_PER_DAY))

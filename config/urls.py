@@ -1,0 +1,14 @@
+"""Every address of the site, edge by edge."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from config import health
+
+urlpatterns = [
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("admin/", admin.site.urls),
+    path("billing/v1/", include("billing.urls")),
+    path("", include("portal.urls")),
+]
