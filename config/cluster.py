@@ -1,4 +1,4 @@
-"""What the embedded PostgreSQL has on disk: binaries, the user that runs it, the data directory, the socket's directory.
+"""What the embedded PostgreSQL has on disk: binaries, the user that runs it, its data, the directory of its socket.
 
 Everything here is called by `config.embedded` while it holds the cluster's lock, and everything can be repeated after
 a kill in the middle: drafts get their final name only when they are whole.

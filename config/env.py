@@ -130,7 +130,7 @@ def generated_secret(name: str) -> str:
         value = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(
-            f"{path} cannot be read or made: {error}. Set JEONGSAN_VAR to a writable directory."
+            f"{path} cannot be made or read ({error}): set JEONGSAN_VAR to a directory that can."
         ) from error
     if len(value) < 32:
         raise SettingError(f"{path} is damaged: it should hold a long random text. Restore it from a backup.")
@@ -145,11 +145,7 @@ def _write_secret_once(path: Path) -> None:
             return
         draft = path.with_name(path.name + ".new")
         draft.unlink(missing_ok=True)
-        with open(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600),
-            "w",
-            encoding="ascii",
-        ) as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(48) + "\n")
             file.flush()
             os.fsync(file.fileno())
