@@ -1,8 +1,9 @@
 """Exact money: the only place in the project where an amount is rounded.
 
-Python's default decimal context rounds silently at 28 digits, and catalog prices alone have 23 decimals. So sums
-and products of `Decimal` go through `EXACT`, which raises instead of rounding, and everything that divides goes
-through `Fraction`. The only functions that round are `round_won` and `vat_won`, in one of the two stored policies.
+Python's default decimal context rounds silently at 28 digits, and catalog prices alone have 23 decimals. So
+sums and products of `Decimal` go through `EXACT`, which raises instead of rounding, and everything that
+divides goes through `Fraction`. The only functions that round are `round_won` and `vat_won`, in one of the
+two stored policies.
 """
 
 import re
@@ -23,8 +24,8 @@ from math import floor
 
 ZERO = Decimal(0)
 
-# 48 digits of price, 13 of quantity, 10 of rate and a sum over billions of events stay far below 1,000 digits;
-# what does not is a programming error and raises decimal.Inexact.
+# 48 digits of price, 13 of quantity, 10 of rate and a sum over billions of events stay far below 1,000
+# digits; what does not is a programming error and raises decimal.Inexact.
 EXACT = Context(
     prec=1000,
     Emin=-999_999,
@@ -46,8 +47,8 @@ class Rounding(StrEnum):
 def parse_decimal(text: str, *, field: str) -> Decimal:
     """The number that a plain decimal text says, exactly: ASCII digits, at most 20 before and 28 after the point.
 
-    Raises ValueError that names `field` for everything else: a sign, an exponent, spaces, `_`, full-width digits,
-    NaN, Infinity, or a value that is no text at all.
+    Raises ValueError that names `field` for everything else: a sign, an exponent, spaces, `_`, full-width
+    digits, NaN, Infinity, or a value that is no text at all.
     """
     if not isinstance(text, str) or not _PLAIN_DECIMAL.fullmatch(text):
         raise ValueError(f"{field}: not a plain decimal number: {_shown(text)}")
@@ -93,8 +94,8 @@ def vat_won(supply_krw: int, rounding: Rounding) -> int:
 def allocate(total: int, weights: Sequence[Fraction]) -> list[int]:
     """Split `total` won in proportion to `weights` by largest remainder; the parts add up to `total` exactly.
 
-    Equal remainders are served in the order given; a zero weight gets 0; `allocate(-t, w)` mirrors `allocate(t, w)`.
-    Raises ValueError when the weights add up to zero and `total` does not.
+    Equal remainders are served in the order given; a zero weight gets 0; `allocate(-t, w)` mirrors
+    `allocate(t, w)`. Raises ValueError when the weights add up to zero and `total` does not.
     """
     whole = sum(weights, Fraction(0))
     if whole == 0:
@@ -108,8 +109,8 @@ def share_out(total: int, shares: Sequence[Fraction]) -> list[int]:
     """Whole won for exact `shares` that add up to `total` (within the rounding of that total to won).
 
     Largest remainder: every part is its share cut to whole won or one won further, never further away. Equal
-    remainders are served in the order given; a share of zero stays 0. Raises ValueError when `total` is not the sum
-    of the shares rounded to a neighbouring whole won.
+    remainders are served in the order given; a share of zero stays 0. Raises ValueError when `total` is not
+    the sum of the shares rounded to a neighbouring whole won.
     """
     if total < 0 or (total == 0 and sum(shares) < 0):
         return [-part for part in share_out(-total, [-share for share in shares])]

@@ -1,11 +1,11 @@
 """What one response costs in USD: prices of one model x quantities of one response, exactly.
 
-A `PriceSheet` is the parsed form of one catalog price object: decimal strings of USD per token (or per image, search,
-request) and conditional overrides. Parsing refuses what it does not know, because a price key or a condition that is
-skipped silently is a wrong bill; pricing itself never fails, never rounds and never parses.
+A `PriceSheet` is the parsed form of one catalog price object: decimal strings of USD per token (or per image,
+search, request) and conditional overrides. Parsing refuses what it does not know, because a price key or a
+condition that is skipped silently is a wrong bill; pricing itself never fails, never rounds and never parses.
 
-The formula is DESIGN section 4. Every token of the prompt is priced once (cache read, cache write, audio or plain) and
-every token of the completion once (reasoning, audio, image or plain).
+The formula is DESIGN section 4. Every token of the prompt is priced once (cache read, cache write, audio or
+plain) and every token of the completion once (reasoning, audio, image or plain).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,8 +45,8 @@ _MAX_THRESHOLD_TOKENS = 10**12
 class PriceError(ValueError):
     """A price object that cannot be used, and why.
 
-    `code` is "unknown_price_key", "invalid_price", "unknown_condition" or "hidden_base_price"; `key` is the price or
-    condition key that is to blame.
+    `code` is "unknown_price_key", "invalid_price", "unknown_condition" or "hidden_base_price"; `key` is the
+    price or condition key that is to blame.
     """
 
     def __init__(self, code: str, key: str, message: str) -> None:
@@ -59,9 +59,9 @@ class PriceError(ValueError):
 class Quantities:
     """What one response consumed. Tokens, except `images`, `web_searches` and `requests`, which are counts.
 
-    `prompt` holds all input tokens: `cache_read`, `cache_write` and `audio_input` (audio that was not read from the
-    cache) are inside it, `cache_write_1h` is inside `cache_write`. `completion` holds all output tokens: `reasoning`,
-    `audio_output` and `image_output` are inside it.
+    `prompt` holds all input tokens: `cache_read`, `cache_write` and `audio_input` (audio that was not read
+    from the cache) are inside it, `cache_write_1h` is inside `cache_write`. `completion` holds all output
+    tokens: `reasoning`, `audio_output` and `image_output` are inside it.
     """
 
     prompt: int = 0
@@ -95,8 +95,8 @@ class CostComponent:
 class Cost:
     """The exact USD cost of one response, with the rows that add up to it.
 
-    `unpriced` names what the response consumed and the model lists no price for ("web_search", "image"): the total
-    does not hold it, so the caller must not take the total for the whole cost.
+    `unpriced` names what the response consumed and the model lists no price for ("web_search", "image"): the
+    total does not hold it, so the caller must not take the total for the whole cost.
     """
 
     total_usd: Decimal
@@ -173,7 +173,9 @@ class PriceSheet:
 
     @classmethod
     def parse(cls, components: Mapping[str, str], overrides: Sequence[Mapping[str, Any]] = ()) -> Self:
-        """Parse price strings (USD per unit) and overrides. Raises PriceError for anything unknown or not a price."""
+        """Parse price strings (USD per unit) and overrides. Raises PriceError for anything unknown or not a
+        price.
+        """
         prices = _parse_prices(components, where="")
         for key in REQUIRED_KEYS:
             if key not in prices:
@@ -196,8 +198,9 @@ class PriceSheet:
     def hidden_base_keys(self, at: datetime) -> tuple[str, ...]:
         """Price keys whose base value a listing read `at` (aware) does not show.
 
-        Some listings print the time window of the moment as the top-level prices. When the windows that match `at`
-        say exactly what the top level says, the price outside the windows is unknown, unless windows cover the day.
+        Some listings print the time window of the moment as the top-level prices. When the windows that match
+        `at` say exactly what the top level says, the price outside the windows is unknown, unless windows
+        cover the day.
         """
         windows = [override for override in self.overrides if override.window and override.min_prompt_tokens is None]
         minute = _utc_minute(at)
@@ -226,7 +229,9 @@ class PriceSheet:
 
 
 def _parts(quantities: Quantities, rates: _Rates) -> Iterator[tuple[_Price, int]]:
-    """Every token once: the parts of the prompt add up to the prompt, those of the completion to the completion."""
+    """Every token once: the parts of the prompt add up to the prompt, those of the completion to the
+    completion.
+    """
     prompt = max(quantities.prompt, 0)
     cache_read = min(quantities.cache_read, prompt)
     cache_write = min(quantities.cache_write, prompt - cache_read)
@@ -302,7 +307,7 @@ def _parse_prices(components: Mapping[str, Any], *, where: str) -> dict[str, Dec
 def _parse_override(override: Mapping[str, Any], where: str) -> _Override:
     conditions = {key: value for key, value in override.items() if key in CONDITION_KEYS}
     rest = {key: value for key, value in override.items() if key not in CONDITION_KEYS}
-    for key, value in rest.items():
+    for key in rest:
         if key not in PRICE_KEYS:
             raise PriceError("unknown_condition", key, f"{where}{key}: neither a known condition nor a known price key")
     if not conditions:
@@ -315,7 +320,9 @@ def _parse_override(override: Mapping[str, Any], where: str) -> _Override:
         threshold = _whole(threshold)
         if threshold is None or threshold > _MAX_THRESHOLD_TOKENS:
             raise PriceError(
-                "unknown_condition", "min_prompt_tokens", f"{where}min_prompt_tokens: not a whole number of tokens"
+                "unknown_condition",
+                "min_prompt_tokens",
+                f"{where}min_prompt_tokens: not a whole number of tokens",
             )
     return _Override(_parse_prices(rest, where=where), threshold, window)
 

@@ -1,7 +1,7 @@
 """Billing months in Korean time, and reading instants from text.
 
-A billing month is `[1st 00:00, next 1st 00:00)` in Asia/Seoul, whatever the server's time zone is: in UTC it begins
-at 15:00 on the last day of the month before.
+A billing month is `[1st 00:00, next 1st 00:00)` in Asia/Seoul, whatever the server's time zone is: in UTC it
+begins at 15:00 on the last day of the month before.
 """
 
 import re
@@ -17,7 +17,10 @@ _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 )
-_FIRST_YEAR, _LAST_YEAR = 2000, 9998  # keeps every neighbour month and UTC instant inside what datetime can hold
+_FIRST_YEAR, _LAST_YEAR = (
+    2000,
+    9998,
+)  # keeps every neighbour month and UTC instant inside what datetime can hold
 
 
 @dataclass(frozen=True, order=True)
@@ -86,8 +89,8 @@ class BillingMonth:
 def parse_instant(text: str, *, field: str) -> datetime:
     """The instant that an RFC 3339 text says, in UTC; digits beyond the microsecond are cut off.
 
-    Raises ValueError that names `field`: no time zone, a day that does not exist, a leap second, digits that are not
-    ASCII, or anything but text.
+    Raises ValueError that names `field`: no time zone, a day that does not exist, a leap second, digits that
+    are not ASCII, or anything but text.
     """
     match = _INSTANT.fullmatch(text) if isinstance(text, str) else None
     if match is None:
