@@ -1,0 +1,199 @@
+"""Questions about models and prices: which model is meant by a name, and which price was in force at an instant.
+
+Names are looked up in the order of DESIGN section 4: id, canonical slug, alias, and then the same without the routing
+variant (`:nitro`). A name without a variant is never answered by a variant: `x/y:free` costs 0, so it must not price a
+call of `x/y`, whatever slug the two share.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from django.db import connection
+from django.db.models import Q
+
+from catalog.models import Model, ModelAlias, Price
+from catalog.pricing import PriceError, PriceSheet
+
+#: What `PricedModel.kind` says when the model is known and had no price at that instant.
+UNPRICED = "unpriced"
+
+CatalogVersion = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedModel:
+    """A model and what it cost at one instant.
+
+    `kind` is a `Price.Kind` or "unpriced" (no interval holds the instant). `sheet` (USD per unit) is there exactly when
+    the kind is "listed"; the code and reason exactly when it is "quarantined".
+    """
+
+    model_pk: int
+    model_id: str
+    price_pk: int | None
+    kind: str
+    sheet: PriceSheet | None = None
+    quarantine_code: str = ""
+    quarantine_reason: str = ""
+
+
+def find_model(name: str) -> Model | None:
+    """The model that a name means, active or retired; None when nothing has that name."""
+    if "\0" in name:  # PostgreSQL has no such text
+        return None
+    names = [name, _without_variant(name)] if _variant(name) else [name]
+    aliases = dict(ModelAlias.objects.filter(alias__in=names).values_list("alias", "model_id"))
+    models = list(
+        Model.objects.filter(Q(model_id__in=names) | Q(canonical_slug__in=names) | Q(pk__in=aliases.values()))
+    )
+    pk = _Names(models, aliases).resolve(name)
+    return next((model for model in models if model.pk == pk), None)
+
+
+def price_in_force(model: Model, *, at: datetime) -> Price | None:
+    """The price whose interval holds the instant, of whatever kind; None where there is no interval."""
+    return model.prices.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=at), effective_from__lte=at).first()
+
+
+def catalog_version() -> CatalogVersion:
+    """Numbers that change with every change of models, aliases and prices; one cheap query.
+
+    A process that keeps a `Catalog` loads a new one when this differs from `catalog.version`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*), coalesce(max(id), 0), count(effective_to), count(*) FILTER (WHERE kind = 'quarantined'),
+                   (SELECT count(*) FROM catalog_model), (SELECT coalesce(max(id), 0) FROM catalog_catalogsync),
+                   (SELECT count(*) FROM catalog_modelalias), (SELECT coalesce(max(id), 0) FROM catalog_modelalias)
+            FROM catalog_price
+            """
+        )
+        row: tuple[int, ...] = cursor.fetchone()
+    return row
+
+
+def load_catalog() -> Catalog:
+    """All models, aliases and prices as they are now, in memory: one query each, and one for the version."""
+    # The version is read first: a change that commits while we load makes the snapshot look old, never new.
+    version = catalog_version()
+    # What points comes before what it points to, so that every alias has its model; prices last, so that a model that
+    # was added a moment ago never looks unpriced.
+    aliases = dict(ModelAlias.objects.values_list("alias", "model_id"))
+    models = list(Model.objects.only("pk", "model_id", "canonical_slug", "status"))
+    prices = Price.objects.defer("listed_pricing", "source", "created_at", "created_by")
+    return Catalog(models, aliases, prices.order_by("model_id", "effective_from"), version=version)
+
+
+class Catalog:
+    """The whole catalog in memory, for pricing many events without a query each.
+
+    It stays as it was loaded; compare `version` with `catalog_version()` to see whether something changed since. Price
+    sheets are parsed when they are first asked for.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        aliases: Mapping[str, int],
+        prices: Iterable[Price],
+        *,
+        version: CatalogVersion,
+    ) -> None:
+        """`prices` come in the order of their beginnings (per model)."""
+        self.version = version
+        self._model_ids = {model.pk: model.model_id for model in models}
+        self._names = _Names(models, aliases)
+        self._prices: dict[int, list[Price]] = {}
+        for price in prices:
+            self._prices.setdefault(price.model_id, []).append(price)
+        self._answers: dict[int, PricedModel] = {}
+
+    def lookup(self, name: str, *, at: datetime) -> PricedModel | None:
+        """The model that a name means with its price at that instant (aware); None when nothing has that name.
+
+        One price's answer is always the same object.
+        """
+        pk = self._names.resolve(name)
+        if pk is None:
+            return None
+        prices = self._prices.get(pk, [])
+        position = bisect_right(prices, at, key=attrgetter("effective_from"))
+        price = prices[position - 1] if position else None
+        if price is None or (price.effective_to is not None and price.effective_to <= at):
+            return PricedModel(pk, self._model_ids[pk], None, UNPRICED)
+        answer = self._answers.get(price.pk)
+        if answer is None:
+            answer = self._answers[price.pk] = self._answer(price)
+        return answer
+
+    def _answer(self, price: Price) -> PricedModel:
+        identity: dict[str, Any] = {
+            "model_pk": price.model_id,
+            "model_id": self._model_ids[price.model_id],
+            "price_pk": price.pk,
+        }
+        if price.kind != Price.Kind.LISTED:
+            return PricedModel(
+                **identity,
+                kind=price.kind,
+                quarantine_code=price.quarantine_code,
+                quarantine_reason=price.quarantine_reason,
+            )
+        try:
+            return PricedModel(**identity, kind=price.kind, sheet=PriceSheet.parse(price.components, price.overrides))
+        except PriceError as error:
+            # Stored by an earlier version that read this price differently: asking somebody is better than guessing.
+            return PricedModel(
+                **identity, kind=Price.Kind.QUARANTINED, quarantine_code=error.code, quarantine_reason=str(error)
+            )
+
+
+class _Names:
+    """Name -> primary key of a model, in the lookup order of DESIGN section 4."""
+
+    def __init__(self, models: Iterable[Model], aliases: Mapping[str, int]) -> None:
+        self._aliases = aliases
+        self._ids: dict[str, int] = {}
+        self._slugs: dict[str, int] = {}
+        # Models that share slug and variant: an active one before a retired one, a model before a moving `~…-latest`.
+        for model in sorted(
+            models, key=lambda model: (model.status == Model.Status.RETIRED, model.model_id[:1] == "~", model.model_id)
+        ):
+            self._ids[model.model_id] = model.pk
+            self._slugs.setdefault(_slug_with_variant(model), model.pk)
+
+    def resolve(self, name: str) -> int | None:
+        pk = self._exact(name)
+        if pk is None and _variant(name):
+            pk = self._exact(_without_variant(name))
+        return pk
+
+    def _exact(self, name: str) -> int | None:
+        for names in (self._ids, self._slugs, self._aliases):
+            pk = names.get(name)
+            if pk is not None:
+                return pk
+        return None
+
+
+def _slug_with_variant(model: Model) -> str:
+    """The canonical slug as a response of this very model names it: `x/y:free` with slug `x/y-2026` -> `x/y-2026:free`."""
+    variant, slug = _variant(model.model_id), model.canonical_slug
+    return slug if slug.endswith(variant) else slug + variant
+
+
+def _variant(name: str) -> str:
+    """The routing suffix with its colon (":free"), or "" when there is none."""
+    base, colon, variant = name.rpartition(":")
+    return colon + variant if base and variant and "/" not in variant else ""
+
+
+def _without_variant(name: str) -> str:
+    return name.removesuffix(_variant(name))
