@@ -104,6 +104,11 @@ class DailyExchange:
         _require_finite(self.cost_usd, "cost_usd")
         _require_rate(self.rate, "rate")
 
+    @property
+    def base_krw(self) -> Fraction:
+        """Exact won of the day before margin."""
+        return Fraction(self.cost_usd) * Fraction(self.rate)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeEvidence:
@@ -185,7 +190,7 @@ class InvoiceDocument:
         """Exact won before margin: USD times rate, day by day under the daily rule."""
         if self.exchange.rate is not None:
             return Fraction(self.cost_usd) * Fraction(self.exchange.rate)
-        return sum((Fraction(day.cost_usd) * Fraction(day.rate) for day in self.exchange.daily), Fraction(0))
+        return sum((day.base_krw for day in self.exchange.daily), Fraction(0))
 
     @property
     def exact_supply_krw(self) -> Fraction:

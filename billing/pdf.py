@@ -1,0 +1,257 @@
+"""The invoice PDF: a frozen document in, bytes out. The same document gives the same bytes.
+
+Templates under `templates/invoices/<locale>/` hold the wording of each language as it is (see docs/adr/0002); they are
+given text only, so nothing is formatted, translated or looked up while the page is made.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NoReturn
+
+from django.template import Context, Engine
+from weasyprint import CSS, HTML
+from weasyprint.text.fonts import FontConfiguration
+from weasyprint.urls import FatalURLFetchingError, URLFetcher
+
+from billing import formatting
+from billing.documents import DocumentLine, InvoiceDocument, Party
+from billing.formatting import Column, date_text, month_text, one_line
+from billing.hangul import amount_in_words
+from catalog.money import decimal_text
+
+#: What `InvoiceDocument.template_version` says of documents that these templates were made for.
+TEMPLATE_VERSION = 1
+
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+_ENGINE = Engine(dirs=[_TEMPLATES])
+_FONTS = ("NanumGothic", "NanumGothic-Bold")
+# Enough digits of the USD total that the won come out the same to a billionth.
+_FORMULA_DECIMALS = 12
+
+# WeasyPrint does not promise to be thread safe, Pango's font map is shared, and Celery runs us in a thread pool.
+_RENDERING = threading.Lock()
+
+
+class RenderingError(RuntimeError):
+    """The document could not be made into a PDF; nothing about the invoice is wrong."""
+
+
+class MissingFont(RenderingError):
+    """The Korean font is not installed; the page would be boxes or another face."""
+
+
+class UnknownTemplate(RenderingError):
+    """The document asks for a template version that this release does not have."""
+
+
+class NothingFetched(URLFetcher):
+    """Refuses every address. The documents need no outside resource, so a request for one is an attack or a mistake."""
+
+    def fetch(self, url: str, headers: Any = None) -> NoReturn:
+        """Ends the rendering; an ordinary error would only be logged and the page go out with a hole."""
+        raise FatalURLFetchingError(f"a document may not load anything: {url[:200]}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """What every rendering shares; a font configuration for each would grow by a megabyte a document."""
+
+    fonts: FontConfiguration
+    css: CSS
+
+
+def render_invoice(document: InvoiceDocument) -> bytes:
+    """The PDF of an invoice: A4, embedded subset of NanumGothic, title, author and date set, no clock read.
+
+    Thread safe. Raises `MissingFont`, `UnknownTemplate` or `RenderingError`.
+    """
+    if document.template_version != TEMPLATE_VERSION:
+        raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
+    template = _ENGINE.get_template(f"invoices/{document.locale}/invoice.html")
+    html = template.render(Context(_content(document)))
+    with _RENDERING:
+        return _print(html, press=_press())
+
+
+def require_fonts() -> None:
+    """Raises `MissingFont` unless Korean text comes out in the font that the documents are set in."""
+    with _RENDERING:
+        _press()
+
+
+@lru_cache(maxsize=1)
+def _press() -> _Press:
+    fonts = FontConfiguration()
+    css = CSS(
+        string=(_TEMPLATES / "invoices" / "invoice.css").read_text("utf-8"),
+        font_config=fonts,
+        url_fetcher=NothingFetched(),
+    )
+    press = _Press(fonts, css)
+    probe = _print("<p>가</p><p><b>가</b></p>", press=press, uncompressed_pdf=True)
+    # Fontconfig answers with another face rather than with an error, so ask the finished page what it was set in.
+    if missing := [name for name in _FONTS if f"+{name}".encode() not in probe]:
+        raise MissingFont(
+            f"{' and '.join(missing)} not found. Install NanumGothic (Debian, Ubuntu: apt-get install fonts-nanum), "
+            "then restart."
+        )
+    return press
+
+
+def _print(html: str, *, press: _Press, uncompressed_pdf: bool = False) -> bytes:
+    try:
+        pdf = HTML(string=html, url_fetcher=NothingFetched()).write_pdf(
+            font_config=press.fonts,
+            stylesheets=[press.css],
+            # The identifier is a digest of the content, not of the clock.
+            pdf_identifier=True,
+            presentational_hints=False,
+            uncompressed_pdf=uncompressed_pdf,
+        )
+    except FatalURLFetchingError as error:
+        raise RenderingError(str(error)) from error
+    assert isinstance(pdf, bytes)
+    return pdf
+
+
+def _content(document: InvoiceDocument) -> dict[str, Any]:
+    """Everything the templates print, as text."""
+    locale = document.locale
+    column = formatting.column([Fraction(line.cost_usd) for line in document.lines])
+    groups = _groups(document, column)
+    has_cache = any(line.cache_read_tokens for line in document.lines)
+    return {
+        "number": one_line(document.number),
+        "month": month_text(document.month, locale),
+        "issued_on": date_text(document.issued_on, locale),
+        "issued_on_iso": document.issued_on.isoformat(),
+        "due_on": date_text(document.due_on, locale),
+        "period_start_on": date_text(document.period_start_on, locale),
+        "period_end_on": date_text(document.period_end_on, locale),
+        "tax_invoice_deadline_on": date_text(document.tax_invoice_deadline_on, locale),
+        "seller": _party(document.seller),
+        "seller_phone": one_line(document.seller_phone),
+        "buyer": _party(document.buyer),
+        "bank": one_line(document.bank.bank),
+        "bank_number": one_line(document.bank.number),
+        "bank_holder": one_line(document.bank.holder),
+        "deposit_code": one_line(document.deposit_code),
+        "is_payable": document.total_krw > 0,
+        "words": amount_in_words(document.total_krw),
+        "supply": formatting.won(document.supply_krw),
+        "vat": formatting.won(document.vat_krw),
+        "total": formatting.won(document.total_krw),
+        "groups": groups,
+        "has_sums": len(groups) > 1,
+        "has_cache": has_cache,
+        "columns": "7" if has_cache else "6",
+        "columns_before_cost": "5" if has_cache else "4",
+        "cost": column.text(column.total),
+        "cost_is_exact": column.is_exact,
+        "formula": _formula(document),
+    }
+
+
+def _party(party: Party) -> dict[str, Any]:
+    return {
+        "is_foreign": party.kind == "foreign",
+        "registration_no": formatting.registration_no(party),
+        "name": one_line(party.name),
+        "email": one_line(party.email),
+        # Word by word: Korean lines break inside words unless told otherwise, and the renderer knows no keep-all.
+        "name_words": one_line(party.name).split(),
+        "ceo_name_words": one_line(party.ceo_name).split(),
+        "address_words": one_line(party.address).split(),
+        "business_type_words": one_line(party.business_type).split(),
+        "business_class_words": one_line(party.business_class).split(),
+    }
+
+
+def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
+    """The lines by usage month in their order, each month with its sum."""
+    cells = dict(zip((line.position for line in document.lines), column.cells, strict=True))
+    groups: list[dict[str, Any]] = []
+    for month, members in groupby(document.lines, key=attrgetter("month")):
+        lines = list(members)
+        rows = [_row(line, column.text(cells[line.position])) for line in lines]
+        groups.append(
+            {
+                "month": month_text(month, document.locale),
+                "is_last": lines[-1].position == len(document.lines),
+                "is_supplementary": month != document.month,
+                "is_previous_month": _month_number(month) == _month_number(document.month) - 1,
+                "blocks": _blocks(rows),
+                "cost": column.text(sum(cells[line.position] for line in lines)),
+                "supply": formatting.won(sum(line.amount_krw for line in lines)),
+            }
+        )
+    return groups
+
+
+def _blocks(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Rows that must not be torn apart by a page break: a heading keeps its first row, a sum the last rows over it."""
+    if len(rows) <= 3:
+        return [{"rows": rows, "is_first": True, "is_last": True, "is_whole": True}]
+    return [
+        {"rows": rows[:1], "is_first": True, "is_last": False, "is_whole": True},
+        {"rows": rows[1:-2], "is_first": False, "is_last": False, "is_whole": False},
+        {"rows": rows[-2:], "is_first": False, "is_last": True, "is_whole": True},
+    ]
+
+
+def _month_number(month: str) -> int:
+    first = date.fromisoformat(f"{month}-01")
+    return first.year * 12 + first.month
+
+
+def _row(line: DocumentLine, cost: str) -> dict[str, str]:
+    return {
+        "model_name": one_line(line.model_name),
+        "model_id": one_line(line.model_id),
+        "requests": formatting.won(line.requests),
+        "prompt_tokens": formatting.won(line.prompt_tokens),
+        "cache_read_tokens": formatting.won(line.cache_read_tokens),
+        "completion_tokens": formatting.won(line.completion_tokens),
+        "cost": cost,
+        "amount": formatting.won(line.amount_krw),
+    }
+
+
+def _formula(document: InvoiceDocument) -> dict[str, Any]:
+    """How the won came about, with the digits an accountant needs to come to the same won on a calculator."""
+    exchange = document.exchange
+    costs = formatting.column([Fraction(day.cost_usd) for day in exchange.daily])
+    bases = formatting.column([day.base_krw for day in exchange.daily])
+    days = [
+        {
+            "used_on": day.used_on.isoformat(),
+            "cost": costs.text(cost),
+            "rate": formatting.rate_text(day.rate),
+            "source_date": day.source_date.isoformat(),
+            "base": bases.text(base),
+        }
+        for day, cost, base in zip(exchange.daily, costs.cells, bases.cells, strict=True)
+    ]
+    return {
+        "rule": exchange.rule,
+        "rounding": document.rounding,
+        "cost": formatting.cut(Fraction(document.cost_usd), least=2, most=_FORMULA_DECIMALS),
+        "rate": formatting.rate_text(exchange.rate) if exchange.rate is not None else "",
+        "source": one_line(exchange.source),
+        "source_date": exchange.source_date.isoformat() if exchange.source_date else "",
+        "margin": decimal_text(document.margin),
+        "margin_percent": formatting.percent_text(document.margin),
+        "exact_supply": formatting.cut(document.exact_supply_krw, least=0, most=4),
+        "exact_vat": formatting.cut(Fraction(document.supply_krw, 10), least=0, most=1),
+        "base": bases.text(bases.total),
+        "days_cost": costs.text(costs.total),
+        "blocks": _blocks(days),
+    }
