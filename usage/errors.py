@@ -1,0 +1,47 @@
+"""Refusals of metering."""
+
+from accounts.errors import Conflict, DomainError, InvalidInput, NotFound
+
+
+class InvalidJson(InvalidInput):
+    """The document as a whole is not JSON; nothing of it was stored."""
+
+    code = "invalid_json"
+
+
+class InvalidGzip(InvalidInput):
+    """The body is said to be gzip and is not, or ends too early; nothing of it was stored."""
+
+    code = "invalid_gzip"
+
+
+class PayloadTooLarge(DomainError):
+    """More bytes or more events than one request may carry; nothing of it was stored."""
+
+    code = "payload_too_large"
+    http_status = 413
+
+
+class UnsupportedMedia(DomainError):
+    """A content type, character set or encoding that is not read here."""
+
+    code = "unsupported_media_type"
+    http_status = 415
+
+
+class UnreadableFile(InvalidInput):
+    """A file that is missing, may not be read or breaks off."""
+
+    code = "unreadable_file"
+
+
+class UnknownEvent(NotFound):
+    """No quarantined event of that customer has this id."""
+
+    code = "unknown_event"
+
+
+class AlreadyResolved(Conflict):
+    """The quarantined event was priced or excluded before."""
+
+    code = "already_resolved"
