@@ -8,7 +8,7 @@ The formula is DESIGN section 4. Every token of the prompt is priced once (cache
 plain) and every token of the completion once (reasoning, audio, image or plain).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -39,6 +39,7 @@ CONDITION_KEYS = frozenset({"min_prompt_tokens", "utc_start", "utc_end"})
 REQUIRED_KEYS = ("prompt", "completion")
 
 MINUTES_PER_DAY = 24 * 60
+_add, _multiply = EXACT.add, EXACT.multiply
 _MAX_THRESHOLD_TOKENS = 10**12
 
 
@@ -78,11 +79,11 @@ class Quantities:
     requests: int = 1
 
 
-@dataclass(frozen=True)
-class CostComponent:
+class CostComponent(NamedTuple):
     """One row of the arithmetic: `quantity` (tokens or counts) x `unit_price_usd` = `amount_usd`, exactly.
 
-    `key` is the price key that was applied; for cache tokens without a listed cache price that is "prompt".
+    `key` is the price key that was applied; for cache tokens without a listed cache price that is "prompt". A named
+    tuple and no dataclass, because several are made for every event that is rated.
     """
 
     key: str
@@ -91,12 +92,14 @@ class CostComponent:
     amount_usd: Decimal
 
 
-@dataclass(frozen=True)
-class Cost:
+_row = CostComponent._make
+
+
+class Cost(NamedTuple):
     """The exact USD cost of one response, with the rows that add up to it.
 
-    `unpriced` names what the response consumed and the model lists no price for ("web_search", "image"): the
-    total does not hold it, so the caller must not take the total for the whole cost.
+    `unpriced` names what the response consumed and the model lists no price for ("web_search", "image"): the total
+    does not hold it, so the caller must not take the total for the whole cost.
     """
 
     total_usd: Decimal
@@ -127,25 +130,30 @@ class _Rates:
     request: _Price | None
     image: _Price | None
     web_search: _Price | None
+    plain: bool  # prompt, cache and completion prices only
 
     @classmethod
     def of(cls, prices: Mapping[str, Decimal]) -> Self:
         """Prices by key -> rates. A cache price that is not listed falls back, never to free."""
         prompt = _Price("prompt", prices["prompt"])
         cache_write = _listed(prices, "input_cache_write") or prompt
+        special = {
+            "reasoning": _above_zero(prices, "internal_reasoning"),
+            "audio_input": _above_zero(prices, "audio"),
+            "audio_output": _above_zero(prices, "audio_output"),
+            "image_output": _above_zero(prices, "image_output"),
+            "request": _above_zero(prices, "request"),
+            "image": _listed(prices, "image"),
+            "web_search": _listed(prices, "web_search"),
+        }
         return cls(
             prompt=prompt,
             completion=_Price("completion", prices["completion"]),
             cache_read=_listed(prices, "input_cache_read") or prompt,
             cache_write=cache_write,
             cache_write_1h=_listed(prices, "input_cache_write_1h") or cache_write,
-            reasoning=_above_zero(prices, "internal_reasoning"),
-            audio_input=_above_zero(prices, "audio"),
-            audio_output=_above_zero(prices, "audio_output"),
-            image_output=_above_zero(prices, "image_output"),
-            request=_above_zero(prices, "request"),
-            image=_listed(prices, "image"),
-            web_search=_listed(prices, "web_search"),
+            plain=not any(special.values()),
+            **special,
         )
 
 
@@ -169,7 +177,8 @@ class PriceSheet:
 
     prices: Mapping[str, Decimal]
     overrides: tuple[_Override, ...]
-    _rates: dict[tuple[int, ...], _Rates] = field(repr=False, compare=False)
+    _base: _Rates = field(repr=False, compare=False)
+    _overridden: dict[int, _Rates] = field(repr=False, compare=False)  # by bit set of the overrides that apply
 
     @classmethod
     def parse(cls, components: Mapping[str, str], overrides: Sequence[Mapping[str, Any]] = ()) -> Self:
@@ -181,19 +190,20 @@ class PriceSheet:
             if key not in prices:
                 raise PriceError("invalid_price", key, f"{key}: no price listed")
         parsed = tuple(_parse_override(override, f"overrides[{index}].") for index, override in enumerate(overrides))
-        return cls(prices, parsed, {(): _Rates.of(prices)})
+        return cls(prices, parsed, _Rates.of(prices), {})
 
     def cost(self, quantities: Quantities, *, at: datetime) -> Cost:
         """The exact cost of one response that happened `at` (aware). Contradictory counts are cut to fit."""
-        rates = self._rates_for(quantities.prompt, at)
+        rates = self._rates_for(quantities.prompt, at) if self.overrides else self._base
         rows: list[CostComponent] = []
         total = ZERO
-        for price, quantity in _parts(quantities, rates):
+        for (key, usd), quantity in _parts(quantities, rates):
             if quantity > 0:
-                amount = EXACT.multiply(price.usd, quantity)
-                total = EXACT.add(total, amount)
-                rows.append(CostComponent(price.key, quantity, price.usd, amount))
-        return Cost(total, tuple(rows), _unpriced(quantities, rates))
+                amount = _multiply(usd, quantity)
+                total = _add(total, amount)
+                rows.append(_row((key, quantity, usd, amount)))
+        unpriced = _unpriced(quantities, rates) if quantities.images or quantities.web_searches else ()
+        return Cost(total, tuple(rows), unpriced)
 
     def hidden_base_keys(self, at: datetime) -> tuple[str, ...]:
         """Price keys whose base value a listing read `at` (aware) does not show.
@@ -213,40 +223,55 @@ class PriceSheet:
         return tuple(sorted(key for key in in_force if not _covers_day(windows, key)))
 
     def _rates_for(self, prompt_tokens: int, at: datetime) -> _Rates:
-        if not self.overrides:
-            return self._rates[()]
         minute = _utc_minute(at)
-        matching = tuple(
-            index for index, override in enumerate(self.overrides) if override.applies(prompt_tokens, minute)
-        )
-        rates = self._rates.get(matching)
+        applying = 0
+        for index, override in enumerate(self.overrides):
+            if override.applies(prompt_tokens, minute):
+                applying |= 1 << index
+        if not applying:
+            return self._base
+        rates = self._overridden.get(applying)
         if rates is None:
             prices = dict(self.prices)
-            for index in matching:
-                prices.update(self.overrides[index].prices)
-            rates = self._rates[matching] = _Rates.of(prices)
+            for index, override in enumerate(self.overrides):
+                if applying >> index & 1:
+                    prices.update(override.prices)
+            rates = self._overridden[applying] = _Rates.of(prices)
         return rates
 
 
-def _parts(quantities: Quantities, rates: _Rates) -> Iterator[tuple[_Price, int]]:
-    """Every token once: the parts of the prompt add up to the prompt, those of the completion to the
-    completion.
-    """
-    prompt = max(quantities.prompt, 0)
-    cache_read = min(quantities.cache_read, prompt)
-    cache_write = min(quantities.cache_write, prompt - cache_read)
-    cache_write_1h = min(quantities.cache_write_1h, cache_write)
-    fresh = prompt - cache_read - cache_write
-    audio_input = min(quantities.audio_input, fresh) if rates.audio_input else 0
-    yield rates.prompt, fresh - audio_input
-    yield rates.cache_read, cache_read
-    yield rates.cache_write, cache_write - cache_write_1h
-    yield rates.cache_write_1h, cache_write_1h
-    if rates.audio_input:
-        yield rates.audio_input, audio_input
+def _parts(quantities: Quantities, rates: _Rates) -> list[tuple[_Price, int]]:
+    """Every token once: the parts of the prompt add up to the prompt, those of the completion to the completion."""
+    fresh, cache_read, cache_write = quantities.prompt, quantities.cache_read, quantities.cache_write
+    one_hour = quantities.cache_write_1h
+    if cache_read > fresh:
+        cache_read = fresh
+    fresh -= cache_read
+    if cache_write > fresh:
+        cache_write = fresh
+    fresh -= cache_write
+    if one_hour > cache_write:
+        one_hour = cache_write
+    parts = [
+        (rates.prompt, fresh),
+        (rates.cache_read, cache_read),
+        (rates.cache_write, cache_write - one_hour),
+        (rates.cache_write_1h, one_hour),
+        (rates.completion, quantities.completion),
+    ]
+    if not rates.plain:
+        _split_special(parts, quantities, rates)
+    return parts
 
-    rest = max(quantities.completion, 0)
-    special: list[tuple[_Price, int]] = []
+
+def _split_special(parts: list[tuple[_Price, int]], quantities: Quantities, rates: _Rates) -> None:
+    """Move audio, reasoning and images out of the plain parts where they have prices of their own; add the fees."""
+    prompt, fresh = parts[0]
+    if rates.audio_input is not None:
+        audio = min(quantities.audio_input, fresh)
+        parts[0] = (prompt, fresh - audio)
+        parts.append((rates.audio_input, audio))
+    completion, rest = parts[4]
     for price, quantity in (
         (rates.reasoning, quantities.reasoning),
         (rates.audio_output, quantities.audio_output),
@@ -255,17 +280,15 @@ def _parts(quantities: Quantities, rates: _Rates) -> Iterator[tuple[_Price, int]
         if price is not None:
             part = min(quantity, rest)
             rest -= part
-            special.append((price, part))
-    yield rates.completion, rest
-    yield from special
-
+            parts.append((price, part))
+    parts[4] = (completion, rest)
     for price, quantity in (
         (rates.request, quantities.requests),
         (rates.image, quantities.images),
         (rates.web_search, quantities.web_searches),
     ):
         if price is not None:
-            yield price, quantity
+            parts.append((price, quantity))
 
 
 def _unpriced(quantities: Quantities, rates: _Rates) -> tuple[str, ...]:
@@ -361,7 +384,9 @@ def _whole(value: Any) -> int | None:
 
 
 def _utc_minute(at: datetime) -> int:
-    utc = at.astimezone(UTC)
+    if at.utcoffset() is None:
+        raise ValueError("at: has no time zone")
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
     return utc.hour * 60 + utc.minute
 
 
