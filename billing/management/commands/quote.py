@@ -1,0 +1,91 @@
+"""manage.py quote: what one usage of one model would be billed at."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from usage.events import load_json
+
+from accounts.errors import InvalidInput
+from accounts.management.commanding import JsonCommand
+from billing.selectors.quotes import quote
+from catalog.money import parse_decimal
+from usage.dialects import DIALECTS
+from usage.periods import parse_instant
+
+
+class Command(JsonCommand):
+    help = (
+        "Price one usage object of one model with the billing engine: USD by component, supply, VAT and total in won."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("model", help="model id, canonical slug or alias, for example openai/gpt-5-mini")
+        parser.add_argument("--usage", required=True, help="usage object as reported: '{\"prompt_tokens\": 12, ...}'")
+        parser.add_argument("--dialect", default="openrouter", help=f"one of {', '.join(DIALECTS)}; default openrouter")
+        parser.add_argument("--at", help="price of that instant, RFC 3339 with time zone; default now")
+        parser.add_argument("--rate", help="won per USD; default: the last published rate")
+        parser.add_argument("--margin", help="share of the selling price, 0 to below 1; default: the default rule")
+
+    def run(
+        self, model: str, usage: str, dialect: str, at: str | None, rate: str | None, margin: str | None, **_: Any
+    ) -> dict[str, Any]:
+        if dialect not in DIALECTS:
+            raise InvalidInput(f"dialect must be one of {', '.join(DIALECTS)}", field="dialect")
+        return quote(
+            model=model,
+            usage=_usage(usage),
+            dialect=dialect,
+            at=_instant(at),
+            rate=_decimal(rate, "rate", below=Decimal(10_000)),
+            margin=_decimal(margin, "margin", below=Decimal(1)),
+        ).as_dict()
+
+    def show(self, answer: dict[str, Any]) -> None:
+        self.stdout.write(f"{answer['model']}  USD {answer['cost_usd']}")
+        for part in answer["components"]:
+            self.stdout.write(
+                f"  {part['key']:<22}{part['quantity']:>15,} x {part['unit_price_usd']:<26} = {part['amount_usd']}"
+            )
+        self.stdout.write(
+            f"  rate {answer['rate']} ({answer['rate_source']}), margin {answer['margin']}\n"
+            f"  공급가액 {answer['supply_krw']:,}  부가세 {answer['vat_krw']:,}  합계 {answer['total_krw']:,}"
+        )
+
+
+def _usage(text: str) -> dict[str, Any]:
+    try:
+        value = load_json(text.encode(errors="surrogateescape"))
+    except ValueError as error:
+        raise InvalidInput(f"usage: {error}", field="usage") from None
+    if not isinstance(value, dict):
+        raise InvalidInput("usage must be a JSON object", field="usage")
+    return value
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return timezone.now()
+    try:
+        return parse_instant(text, field="at")
+    except ValueError as error:
+        raise InvalidInput(str(error), field="at") from None
+
+
+def _decimal(text: str | None, field: str, *, below: Decimal) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        value = parse_decimal(text, field=field)
+    except ValueError as error:
+        raise InvalidInput(str(error), field=field) from None
+    if value >= below or (field == "rate" and value <= 0):
+        raise InvalidInput(
+            f"{field} must lie {'above' if field == 'rate' else 'from'} 0 and below {below}", field=field
+        )
+    return value
