@@ -223,13 +223,16 @@ class InvoiceDocument:
             if line.position != position:
                 raise DocumentError("lines", f"positions run from 1: {line.position} stands at {position}")
             if (line.kind == "usage") != (line.month == self.month) or line.month > self.month:
-                raise DocumentError("lines", f"line {position} is {line.kind} of {line.month} on a bill of {self.month}")
+                raise DocumentError(
+                    "lines", f"line {position} is {line.kind} of {line.month} on a bill of {self.month}"
+                )
 
     def _require_sums(self) -> None:
         # Fractions, because a Decimal sum is rounded to the context's 28 digits without a word.
         if _total(line.cost_usd for line in self.lines) != Fraction(self.cost_usd):
             raise DocumentError("cost_usd", "the lines do not add up to the USD total")
-        if self.exchange.rule == "daily" and _total(day.cost_usd for day in self.exchange.daily) != Fraction(self.cost_usd):
+        days = _total(day.cost_usd for day in self.exchange.daily)
+        if self.exchange.rule == "daily" and days != Fraction(self.cost_usd):
             raise DocumentError("daily", "the days do not add up to the USD total")
         if sum(line.amount_krw for line in self.lines) != self.supply_krw:
             raise DocumentError("supply_krw", "the lines do not add up to the supply")

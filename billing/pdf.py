@@ -150,6 +150,7 @@ def _content(document: InvoiceDocument) -> dict[str, Any]:
         "vat": formatting.won(document.vat_krw),
         "total": formatting.won(document.total_krw),
         "groups": groups,
+        "is_wide": _is_wide(document, column),
         "has_sums": len(groups) > 1,
         "has_cache": has_cache,
         "columns": "7" if has_cache else "6",
@@ -205,6 +206,16 @@ def _blocks(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
         {"rows": rows[1:-2], "is_first": False, "is_last": False, "is_whole": False},
         {"rows": rows[-2:], "is_first": False, "is_last": True, "is_whole": True},
     ]
+
+
+def _is_wide(document: InvoiceDocument, column: Column) -> bool:
+    """Whether some figure is longer than the line table's ordinary type and column widths hold."""
+    return (
+        max(line.requests for line in document.lines) > 9_999_999
+        or max(max(line.prompt_tokens, line.completion_tokens) for line in document.lines) > 9_999_999_999
+        or len(column.text(column.total)) > len("999,999.999999")
+        or document.supply_krw > 99_999_999_999
+    )
 
 
 def _month_number(month: str) -> int:

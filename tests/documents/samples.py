@@ -61,7 +61,15 @@ FOREIGN = Party(
 
 # name, id, requests, prompt, cache read, completion, cost in USD at list price
 OCTOBER = (
-    ("Anthropic: Claude Sonnet 4.5", "anthropic/claude-sonnet-4.5", 18_204, 96_412_880, 41_203_200, 7_310_455, "287.646741"),
+    (
+        "Anthropic: Claude Sonnet 4.5",
+        "anthropic/claude-sonnet-4.5",
+        18_204,
+        96_412_880,
+        41_203_200,
+        7_310_455,
+        "287.646741",
+    ),
     ("OpenAI: GPT-5", "openai/gpt-5", 9_817, 52_008_114, 12_480_000, 4_902_377, "100.01091250"),
     ("Google: Gemini 2.5 Flash", "google/gemini-2.5-flash", 120_455, 310_774_209, 0, 22_018_650, "148.2788877"),
     ("DeepSeek: DeepSeek V3.1", "deepseek/deepseek-chat-v3.1", 4_310, 22_940_018, 0, 3_104_222, "7.97142980"),

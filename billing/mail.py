@@ -1,0 +1,78 @@
+"""The mail that brings an invoice: text, HTML and the PDF, made of the frozen document.
+
+The wording stands in `templates/emails/<locale>/` as it is (see docs/adr/0002); templates are given text only.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from css_inline import CSSInliner
+from django.core.mail import EmailMultiAlternatives
+from django.template import Context, Engine
+
+from billing import formatting
+from billing.documents import InvoiceDocument
+from billing.formatting import date_text, month_text, one_line
+
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+_HTML = Engine(dirs=[_TEMPLATES])
+_TEXT = Engine(dirs=[_TEMPLATES], autoescape=False)
+# Mail programs drop style sheets, so the rules go onto the elements; what remains is the dark-mode query.
+_INLINER = CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
+_ATTACHMENT_NAMES = {"ko": "청구서_{}.pdf", "en": "Invoice_{}.pdf"}
+
+
+def invoice_email(
+    document: InvoiceDocument, *, recipient: str, pdf: bytes, message_id: str, from_email: str
+) -> EmailMultiAlternatives:
+    """One message to one recipient, ready for Django's mail backend; nothing is sent here.
+
+    `message_id` is given, angle brackets included, so that a second attempt is recognised as the same mail.
+    """
+    context = _content(document)
+    directory = f"emails/{document.locale}"
+    subject = one_line(_TEXT.get_template(f"{directory}/invoice.subject.txt").render(Context(context)))
+    text = _TEXT.get_template(f"{directory}/invoice.txt").render(Context(context))
+    html = _INLINER.inline(_HTML.get_template(f"{directory}/invoice.html").render(Context(context)))
+    message = EmailMultiAlternatives(
+        subject=subject,
+        body=text,
+        from_email=from_email,
+        to=[recipient],
+        # RFC 3834: no out-of-office answers to a machine.
+        headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"},
+    )
+    message.attach_alternative(html, "text/html")
+    message.attach(attachment_name(document), pdf, "application/pdf")
+    return message
+
+
+def attachment_name(document: InvoiceDocument) -> str:
+    """ "청구서_INV-202610-0001.pdf" or "Invoice_INV-202610-0001.pdf"; nothing in it can leave a download folder."""
+    return _ATTACHMENT_NAMES[document.locale].format(re.sub(r"[^\w.-]+", "_", document.number))
+
+
+def _content(document: InvoiceDocument) -> dict[str, str | bool]:
+    """Everything the templates print, as text."""
+    locale = document.locale
+    return {
+        "seller_name": one_line(document.seller.name),
+        "seller_email": one_line(document.seller.email),
+        "seller_phone": one_line(document.seller_phone),
+        "buyer_name": one_line(document.buyer.name),
+        "number": one_line(document.number),
+        "month": month_text(document.month, locale),
+        "issued_on": date_text(document.issued_on, locale),
+        "due_on": date_text(document.due_on, locale),
+        "tax_invoice_deadline_on": date_text(document.tax_invoice_deadline_on, locale),
+        "supply": formatting.won_sign(document.supply_krw),
+        "vat": formatting.won_sign(document.vat_krw),
+        "total": formatting.won_sign(document.total_krw),
+        "is_payable": document.total_krw > 0,
+        "bank": one_line(document.bank.bank),
+        "bank_number": one_line(document.bank.number),
+        "bank_holder": one_line(document.bank.holder),
+        "deposit_code": one_line(document.deposit_code),
+    }
