@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import DomainError, NotReady
+from accounts.errors import Conflict, DomainError, NotReady
 
 
 class MonthNotEnded(NotReady):
@@ -46,3 +46,33 @@ class NoPrice(DomainError):
     """The model has no price of its own at that time; `code` says why: variable_price, quarantined_price, unpriced."""
 
     code = "unpriced"
+
+
+class UnfitForTaxInvoice(CannotBill):
+    """The tax identities or amounts would be refused by every tax-invoice provider; `field` says which."""
+
+    code = "unfit_for_tax_invoice"
+
+
+class TaxDeadlinePassed(Conflict):
+    """Issuing now costs a penalty (지연발급), so a named person has to decide it."""
+
+    code = "tax_deadline_passed"
+
+
+class TaxInvoiceBusy(Conflict):
+    """Another worker is sending this very document."""
+
+    code = "tax_invoice_busy"
+
+
+class TaxProviderAway(NotReady):
+    """The provider issued nothing and can't work now; try again later."""
+
+    code = "tax_provider_away"
+
+
+class TaxOutcomeUnknown(NotReady):
+    """It may have been issued; the next attempt asks the provider before anything is sent again."""
+
+    code = "tax_outcome_unknown"

@@ -32,6 +32,7 @@ WIDTHS = {
     "remark": 150,
 }
 _AMOUNT_DIGITS = 18
+_QUANTITY_DIGITS = 10  # twelve with two decimals
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,24}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -61,9 +62,10 @@ class TaxParty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxLine:
-    """One line; quantity and unit price stay empty because a token price does not fit two decimals."""
+    """One line. No unit price: a token's price does not fit the form's two decimals."""
 
     item: str
+    quantity: int
     supplied_on: date
     supply_krw: int
     tax_krw: int
@@ -120,6 +122,7 @@ class TaxDocument:
         for index, line in enumerate(self.lines):
             where = f"lines[{index}]"
             _require_text(line.item, f"{where}.item", WIDTHS["item"], mandatory=True)
+            _require_integer(line.quantity, f"{where}.quantity", _QUANTITY_DIGITS)
             _require_won(line.supply_krw, f"{where}.supply_krw")
             _require_won(line.tax_krw, f"{where}.tax_krw")
             if line.supply_krw * line.tax_krw < 0:
@@ -173,7 +176,11 @@ def _require_digits(text: str, field: str, count: int) -> None:
 
 
 def _require_won(amount: object, field: str) -> None:
-    if not isinstance(amount, int) or isinstance(amount, bool):
-        raise TaxDocumentError(field, f"whole won expected, not {amount!r}")
-    if abs(amount) >= 10**_AMOUNT_DIGITS:
-        raise TaxDocumentError(field, f"{_AMOUNT_DIGITS} digits fit")
+    _require_integer(amount, field, _AMOUNT_DIGITS)
+
+
+def _require_integer(number: object, field: str, digits: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TaxDocumentError(field, f"a whole number is expected, not {number!r}")
+    if abs(number) >= 10**digits:
+        raise TaxDocumentError(field, f"{digits} digits fit")

@@ -7,7 +7,7 @@ nothing); away (nothing was issued, try later); unknown (it may have been issued
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from billing.adapters.tax_document import TaxDocument
@@ -54,6 +54,8 @@ class Snapshot:
     key: str
     approval_no: str
     issued_at: datetime
+    write_date_on: date
+    buyer_registration_no: str
     supply_krw: int
     tax_krw: int
     total_krw: int

@@ -97,6 +97,8 @@ class SandboxProvider:
             key=kept.key,
             approval_no=kept.approval_no,
             issued_at=kept.accepted_at,
+            write_date_on=date.fromisoformat(kept.payload["write_date_on"]),
+            buyer_registration_no=kept.payload["buyer"]["registration_no"],
             supply_krw=kept.payload["supply_krw"],
             tax_krw=kept.payload["tax_krw"],
             total_krw=kept.payload["total_krw"],

@@ -1,0 +1,255 @@
+"""The outbox: rows written with the invoice, drained later by workers that may die at any line.
+
+A worker claims one row until `claimed_until` and nobody else touches it before then. Mail is sent at least once: a worker
+killed between the mail server's yes and our commit leaves a claim that runs out, and the mail goes out again under the
+same Message-ID, by which mail programs and the file backend see one mail. A tax invoice is sent once, because the
+provider is asked about its key first (`taxing`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import smtplib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parseaddr
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.errors import DomainError, InvalidInput
+from accounts.services import record_audit
+from billing.adapters.registry import tax_provider
+from billing.adapters.tax_provider import TaxInvoiceProvider
+from billing.documents import InvoiceDocument
+from billing.errors import TaxDeadlinePassed
+from billing.mail import invoice_email
+from billing.models import Delivery, Invoice, InvoicePdf, TaxInvoice
+from billing.pdf import render_invoice
+from billing.services.taxing import requeue_tax_invoice, send_tax_invoice
+
+logger = logging.getLogger(__name__)
+
+#: The recipient of the row that brings the tax invoice to the provider.
+TAX_OFFICE = "tax-office"
+#: Longer than any single sending may take, so that a claim that ran out belongs to a dead worker.
+LEASE = timedelta(minutes=10)
+#: How long to wait after the first, second, ... failure; after the one that follows the last, the row is given up.
+BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
+MAX_ATTEMPTS = len(BACKOFF) + 1
+
+_PENDING, _DONE, _DEAD = Delivery.Status.PENDING, Delivery.Status.DONE, Delivery.Status.DEAD
+
+
+class DeliveryRefused(Exception):
+    """Trying again changes nothing; the row waits for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """What one draining did: rows delivered, rows that will be tried again, rows given up."""
+
+    done: int
+    retried: int
+    dead: int
+
+
+def enqueue_deliveries(*, invoice: Invoice, recipients: Collection[str], now: datetime) -> list[Delivery]:
+    """Write the outbox rows of an invoice; call it inside the issuing transaction. Repeating it adds nothing.
+
+    One mail for each distinct address, compared in lower case, and one row for the tax invoice.
+    """
+    addresses = sorted({address.strip().lower() for address in recipients} - {""})
+    wanted = [(Delivery.Kind.INVOICE_EMAIL, address) for address in addresses]
+    wanted.append((Delivery.Kind.TAX_INVOICE, TAX_OFFICE))
+    Delivery.objects.bulk_create(
+        (
+            Delivery(kind=kind, invoice=invoice, recipient=recipient, next_attempt_at=now, created_at=now)
+            for kind, recipient in wanted
+        ),
+        ignore_conflicts=True,
+    )
+    return list(invoice.deliveries.order_by("pk"))
+
+
+def deliver_due(
+    *,
+    now: datetime,
+    limit: int,
+    clock: Callable[[], datetime] = timezone.now,
+    provider: TaxInvoiceProvider | None = None,
+) -> DeliveryReport:
+    """Deliver up to `limit` rows that are due at `now`. Any number of workers may do so at the same time.
+
+    `clock` gives the running time, by which claims are dated; `provider` is the one of the settings unless given. No
+    failure of one row stops the others.
+    """
+    provider = provider or tax_provider()
+    outcomes: list[str] = []
+    while len(outcomes) < limit:
+        delivery = _claim_one(now=now, claimed_at=clock())
+        if delivery is None:
+            break
+        outcomes.append(_deliver(delivery, clock=clock, provider=provider))
+    return DeliveryReport(done=outcomes.count(_DONE), retried=outcomes.count(_PENDING), dead=outcomes.count(_DEAD))
+
+
+def ensure_invoice_pdf(*, invoice: Invoice, now: datetime) -> InvoicePdf:
+    """The PDF of an issued invoice: made of the frozen document the first time and the same bytes ever after."""
+    kept = InvoicePdf.objects.filter(invoice=invoice).first()
+    if kept is not None:
+        return kept
+    content = render_invoice(_document(invoice))
+    try:
+        with transaction.atomic():
+            return InvoicePdf.objects.create(
+                invoice=invoice, content=content, sha256=hashlib.sha256(content).hexdigest(), created_at=now
+            )
+    except IntegrityError:
+        # Somebody else was quicker; theirs counts.
+        return InvoicePdf.objects.get(invoice=invoice)
+
+
+@transaction.atomic
+def requeue_delivery(*, delivery: Delivery, actor: str, reason: str, now: datetime) -> Delivery:
+    """Let a given-up row be tried again from the start. A row that isn't given up stays as it is."""
+    if not reason.strip():
+        raise InvalidInput("trying again needs a reason", field="reason")
+    row = Delivery.objects.select_for_update(of=("self",)).select_related("invoice").get(pk=delivery.pk)
+    if row.status != _DEAD:
+        return row
+    if row.kind == Delivery.Kind.TAX_INVOICE:
+        requeue_tax_invoice(tax_invoice=row.invoice.tax_invoice, actor=actor, reason=reason)
+    data = {"attempts": row.attempts, "last_error": row.last_error}
+    row.status, row.attempts, row.claimed_until, row.next_attempt_at = _PENDING, 0, None, now
+    row.save(update_fields=["status", "attempts", "claimed_until", "next_attempt_at"])
+    record_audit(actor=actor, action="requeue_delivery", subject=row, reason=reason, data=data)
+    return row
+
+
+def issue_tax_invoice_late(
+    *, delivery: Delivery, actor: str, reason: str, now: datetime, provider: TaxInvoiceProvider
+) -> TaxInvoice:
+    """Issue a tax invoice after its deadline because the named person decided so; the penalty is the supplier's."""
+    if not (actor.strip() and reason.strip()):
+        raise InvalidInput("a late tax invoice needs a name and a reason", field="reason")
+    sent = send_tax_invoice(
+        tax_invoice=delivery.invoice.tax_invoice, provider=provider, now=now, force_late_by=actor, reason=reason
+    )
+    if sent.status == TaxInvoice.Status.ISSUED:
+        _finish(delivery, now=now)
+    return sent
+
+
+def message_id_of(delivery: Delivery) -> str:
+    """The same for every attempt at the same row, so that a mail sent twice is seen to be one."""
+    digest = hashlib.sha256(delivery.recipient.encode()).hexdigest()[:8]
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
+    return f"<invoice-{delivery.invoice_id}-{digest}@{domain}>"
+
+
+def _claim_one(*, now: datetime, claimed_at: datetime) -> Delivery | None:
+    """Claim the row that waits longest. An attempt counts from here, so a row that kills its worker ends as well."""
+    with transaction.atomic(durable=True):
+        row = (
+            Delivery.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("invoice")
+            .filter(Q(claimed_until=None) | Q(claimed_until__lte=claimed_at), status=_PENDING, next_attempt_at__lte=now)
+            .exclude(invoice__status=Invoice.Status.VOID)
+            .order_by("next_attempt_at", "pk")
+            .first()
+        )
+        if row is None:
+            return None
+        row.attempts += 1
+        row.claimed_until = claimed_at + LEASE
+        row.save(update_fields=["attempts", "claimed_until"])
+        return row
+
+
+def _deliver(delivery: Delivery, *, clock: Callable[[], datetime], provider: TaxInvoiceProvider) -> str:
+    """Deliver a claimed row and write down how it went; the row's status afterwards."""
+    try:
+        if delivery.attempts > MAX_ATTEMPTS:
+            raise DeliveryRefused("every worker that tried it died")
+        if delivery.kind == Delivery.Kind.INVOICE_EMAIL:
+            _send_mail(delivery, now=clock())
+        else:
+            _send_tax_invoice(delivery, now=clock(), provider=provider)
+    except DeliveryRefused as refusal:
+        return _give_up(delivery, error=str(refusal))
+    except Exception as error:
+        logger.warning("delivery %s failed", delivery.pk, exc_info=True)
+        return _try_later(delivery, error=_describe(error), now=clock())
+    _finish(delivery, now=clock())
+    return _DONE
+
+
+def _send_mail(delivery: Delivery, *, now: datetime) -> None:
+    invoice = delivery.invoice
+    pdf = ensure_invoice_pdf(invoice=invoice, now=now)
+    message = invoice_email(
+        _document(invoice),
+        recipient=delivery.recipient,
+        pdf=bytes(pdf.content),
+        message_id=message_id_of(delivery),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+    )
+    if message.send() != 1:
+        raise OSError("the mail backend took nothing")
+
+
+def _send_tax_invoice(delivery: Delivery, *, now: datetime, provider: TaxInvoiceProvider) -> None:
+    try:
+        sent = send_tax_invoice(tax_invoice=delivery.invoice.tax_invoice, provider=provider, now=now)
+    except TaxDeadlinePassed as error:
+        raise DeliveryRefused(error.message) from None
+    if sent.status == TaxInvoice.Status.FAILED:
+        raise DeliveryRefused(f"{sent.error_code}: {sent.error_message}")
+
+
+def _document(invoice: Invoice) -> InvoiceDocument:
+    if invoice.document is None:
+        raise InvalidInput("a draft has no document yet", field="invoice")
+    return InvoiceDocument.from_json(invoice.document)
+
+
+def _finish(delivery: Delivery, *, now: datetime) -> None:
+    """It left the house: true whoever holds the claim by now."""
+    Delivery.objects.filter(pk=delivery.pk).exclude(status=_DONE).update(
+        status=_DONE, done_at=now, claimed_until=None, last_error=""
+    )
+
+
+def _try_later(delivery: Delivery, *, error: str, now: datetime) -> str:
+    if delivery.attempts >= MAX_ATTEMPTS:
+        return _give_up(delivery, error=error)
+    _release(delivery, next_attempt_at=now + BACKOFF[delivery.attempts - 1], last_error=error[:500])
+    return _PENDING
+
+
+def _give_up(delivery: Delivery, *, error: str) -> str:
+    _release(delivery, status=_DEAD, last_error=error[:500])
+    return _DEAD
+
+
+def _release(delivery: Delivery, **changes: object) -> None:
+    """End our claim; without effect when it ran out and somebody else has the row."""
+    Delivery.objects.filter(pk=delivery.pk, status=_PENDING, claimed_until=delivery.claimed_until).update(
+        claimed_until=None, **changes
+    )
+
+
+def _describe(error: Exception) -> str:
+    """What an operator reads. Only texts that we know to carry no password, address list or document."""
+    if isinstance(error, DomainError):
+        return f"{error.code}: {error.message}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{type(error).__name__}: the mail server answered {error.smtp_code}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    return type(error).__name__
