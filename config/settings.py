@@ -188,3 +188,6 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.env_text("LOG_LEVEL", default="WARNING")},
 }
+
+# Loaded with the settings, so that @shared_task finds our broker in every process that knows Django.
+import config.celery  # noqa: E402, F401

@@ -25,7 +25,6 @@ class BillLine:
 
     kind: str
     usage: UsageSum
-    model_id: str
     model_name: str
     amount_krw: int
 
@@ -57,13 +56,12 @@ def month_bill(customer: Customer, month: BillingMonth) -> MonthBill | None:
     exchange = exchange_evidence(customer, month, _cost_by_day(sums))
     rounding = Rounding(customer.rounding)
     totals = invoice_totals([_base_krw(line, exchange) for line in sums], margin=rule.margin, rounding=rounding)
-    models = Model.objects.in_bulk({line.model_id for line in sums})
+    names = dict(Model.objects.filter(pk__in={line.model_pk for line in sums}).values_list("pk", "name"))
     lines = tuple(
         BillLine(
             kind=InvoiceLine.Kind.USAGE if line.month == month else InvoiceLine.Kind.SUPPLEMENTARY,
             usage=line,
-            model_id=models[line.model_id].model_id,
-            model_name=models[line.model_id].name,
+            model_name=names[line.model_pk],
             amount_krw=amount,
         )
         for line, amount in zip(sums, totals.line_amounts_krw, strict=True)
@@ -71,7 +69,7 @@ def month_bill(customer: Customer, month: BillingMonth) -> MonthBill | None:
     return MonthBill(
         month=month,
         lines=lines,
-        cost_usd=exact_sum(line.cost_usd for line in sums),
+        cost_usd=exact_sum(line.total.cost_usd for line in sums),
         exchange=exchange,
         margin=rule.margin,
         rounding=rounding,
@@ -103,14 +101,14 @@ def exchange_evidence(customer: Customer, month: BillingMonth, cost_by_day: dict
 def _base_krw(line: UsageSum, exchange: ExchangeEvidence) -> Decimal:
     """Exact won of a line before margin."""
     if exchange.rate is not None:
-        return exact_product(line.cost_usd, exchange.rate)
+        return exact_product(line.total.cost_usd, exchange.rate)
     rates = {day.used_on: day.rate for day in exchange.daily}
-    return exact_sum(exact_product(cost, rates[day]) for day, cost in line.cost_by_day.items())
+    return exact_sum(exact_product(cost, rates[day]) for day, cost in line.cost_usd_by_day.items())
 
 
 def _cost_by_day(sums: list[UsageSum]) -> dict[date, Decimal]:
     by_day: dict[date, Decimal] = {}
     for line in sums:
-        for day, cost in line.cost_by_day.items():
+        for day, cost in line.cost_usd_by_day.items():
             by_day[day] = exact_sum((by_day.get(day, ZERO), cost))
     return by_day

@@ -12,7 +12,7 @@ from billing.errors import CannotBill, NoSellerProfile, NoTaxProfile, Quarantine
 from billing.selectors.bills import MonthBill, month_bill
 from catalog.money import exact_sum
 from usage.periods import BillingMonth
-from usage.selectors import month_lines, open_quarantine_count
+from usage.selectors import month_lines, open_quarantine
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def month_preview(customer: Customer, month: BillingMonth, *, on: date) -> Month
         require_identities(customer, on=on)
     except CannotBill as problem:
         problems.append(problem)
-    quarantined = open_quarantine_count(customer, month)
+    quarantined = open_quarantine(customer, month).count()
     if quarantined:
         problems.append(quarantine_problem(customer, month, quarantined))
     bill = None
@@ -44,7 +44,7 @@ def month_preview(customer: Customer, month: BillingMonth, *, on: date) -> Month
         bill = month_bill(customer, month)
     except CannotBill as problem:
         problems.append(problem)
-    cost = bill.cost_usd if bill else exact_sum(line.cost_usd for line in month_lines(customer, month))
+    cost = bill.cost_usd if bill else exact_sum(line.total.cost_usd for line in month_lines(customer, month))
     return MonthPreview(month=month, cost_usd=cost, bill=bill, problems=tuple(problems), quarantined_count=quarantined)
 
 

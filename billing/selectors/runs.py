@@ -115,11 +115,11 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
                 "position": position,
                 "kind": line.kind,
                 "month": str(line.usage.month),
-                "model": line.model_id,
-                "requests": line.usage.requests,
-                "prompt_tokens": line.usage.prompt_tokens,
-                "completion_tokens": line.usage.completion_tokens,
-                "cost_usd": decimal_text(line.usage.cost_usd),
+                "model": line.usage.model_id,
+                "requests": line.usage.total.requests,
+                "prompt_tokens": line.usage.total.prompt_tokens,
+                "completion_tokens": line.usage.total.completion_tokens,
+                "cost_usd": decimal_text(line.usage.total.cost_usd),
                 "amount_krw": line.amount_krw,
             }
             for position, line in enumerate(bill.lines, start=1)
