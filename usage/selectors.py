@@ -6,7 +6,7 @@ is in no sum until it is priced. Costs are USD and exact; months and days are Ko
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -160,9 +160,7 @@ def customers_with_usage(month: BillingMonth) -> QuerySet[Customer]:
     waiting = QuarantinedEvent.objects.filter(
         **of_customer, billing_month=month.first_on, status=QuarantinedEvent.Status.OPEN
     )
-    closed = BillingPeriod.objects.filter(
-        **of_customer, month=month.first_on, status=BillingPeriod.Status.CLOSED
-    )
+    closed = BillingPeriod.objects.filter(**of_customer, month=month.first_on, status=BillingPeriod.Status.CLOSED)
     return Customer.objects.filter(Exists(used) | Exists(waiting), ~Exists(closed)).order_by("slug")
 
 
@@ -176,10 +174,13 @@ def _sums(rollups: QuerySet[UsageRollup], *keys: str) -> list[tuple[Any, ...]]:
     """Rows of `keys` and their `Consumption`."""
     totals = {f"total_{name}": Sum(name) for name in _SUMMED}
     rows = rollups.order_by().values_list(*keys).annotate(**totals)
+    return [(*row[: len(keys)], _consumption(row[len(keys) :])) for row in rows]
+
+
+def _consumption(sums: Sequence[Any]) -> Consumption:
+    counts, amounts = sums[:-2], sums[-2:]
     # PostgreSQL adds bigints up to a numeric; the counts are whole all the same.
-    return [
-        (*row[: len(keys)], Consumption(*(int(count) for count in row[len(keys) : -2]), *row[-2:])) for row in rows
-    ]
+    return Consumption(*map(int, counts), *amounts)  # type: ignore[arg-type]
 
 
 def _models(pks: Iterable[int]) -> list[Model]:

@@ -1,0 +1,76 @@
+"""What an event costs: the list price of the model that answered, in force when it happened. Never a guess.
+
+Whatever cannot be priced gets a code and stays open until somebody decides: an unknown or unpriced model, a router's own
+name, a price that nobody could read, a quantity without a price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from catalog.models import Price
+from catalog.pricing import Quantities
+from catalog.selectors import Catalog, catalog_version, load_catalog
+
+#: A single response for more than this (USD) is a unit mistake somewhere; sums of sane costs never overflow.
+MAX_COST_USD = Decimal(10**12)
+MAX_DETAIL_CHARS = 500
+
+UNKNOWN_MODEL = "unknown_model"
+UNPRICED = "unpriced"
+VARIABLE_PRICE = "variable_price"
+QUARANTINED_PRICE = "quarantined_price"
+UNPRICED_COMPONENT = "unpriced_component"
+IMPLAUSIBLE_COST = "implausible_cost"
+
+_catalog: Catalog | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A cost in USD with the model and price it came from or, without one, the code and detail of why there is none."""
+
+    model_pk: int | None
+    price_pk: int | None = None
+    cost_usd: Decimal | None = None
+    code: str = ""
+    detail: str = ""
+
+
+def current_catalog() -> Catalog:
+    """The catalog as it is now; this process keeps it in memory and asks the database only whether it changed."""
+    global _catalog
+    catalog = _catalog
+    if catalog is None or catalog.version != catalog_version():
+        catalog = _catalog = load_catalog()
+    return catalog
+
+
+def rate(catalog: Catalog, served_model: str, quantities: Quantities, *, at: datetime) -> Rating:
+    """Price one response. `at` (aware) is when it happened."""
+    priced = catalog.lookup(served_model, at=at)
+    if priced is None:
+        return Rating(None, code=UNKNOWN_MODEL, detail=f"no model is called {served_model}")
+    if priced.kind == Price.Kind.VARIABLE:
+        detail = f"{served_model} is a router without a price of its own: the event must name the model that answered"
+        return _unrated(priced.model_pk, VARIABLE_PRICE, detail)
+    if priced.kind == Price.Kind.QUARANTINED:
+        detail = f"the price of {priced.model_id} is quarantined: {priced.quarantine_reason}"
+        return _unrated(priced.model_pk, QUARANTINED_PRICE, detail)
+    if priced.sheet is None:
+        detail = f"{priced.model_id} had no price at {at.isoformat()}"
+        return _unrated(priced.model_pk, UNPRICED, detail)
+    cost = priced.sheet.cost(quantities, at=at)
+    if cost.unpriced:
+        detail = f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}"
+        return _unrated(priced.model_pk, UNPRICED_COMPONENT, detail)
+    if cost.total_usd >= MAX_COST_USD:
+        detail = f"{priced.model_id}: the cost would be {cost.total_usd:.3E} USD"
+        return _unrated(priced.model_pk, IMPLAUSIBLE_COST, detail)
+    return Rating(priced.model_pk, priced.price_pk, cost.total_usd)
+
+
+def _unrated(model_pk: int, code: str, detail: str) -> Rating:
+    return Rating(model_pk, code=code, detail=detail[:MAX_DETAIL_CHARS])

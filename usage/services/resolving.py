@@ -1,0 +1,69 @@
+"""Who pays for an event: the customer it names, or the one whose API key made the call."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accounts.models import ApiKey, Customer
+from accounts.selectors import key_digest, peppers
+from accounts.services import KEY_PREFIX_CHARS
+from usage.events import EventDraft, EventRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Primary keys of the customer that is billed and of the key that called, where the event names one."""
+
+    customer_id: int
+    api_key_id: int | None
+
+
+class Payers:
+    """The customers and keys that a batch names, read in two queries; then one answer per event.
+
+    Suspended customers and revoked or expired keys count: what was consumed is billed, whoever may call by now.
+    """
+
+    def __init__(self, drafts: Sequence[EventDraft]) -> None:
+        slugs = {draft.customer for draft in drafts if draft.customer is not None}
+        prefixes = {draft.api_key[:KEY_PREFIX_CHARS] for draft in drafts if draft.api_key is not None}
+        self._customers = dict(Customer.objects.filter(slug__in=slugs).values_list("slug", "pk")) if slugs else {}
+        self._keys = {key.prefix: key for key in ApiKey.objects.filter(prefix__in=prefixes)} if prefixes else {}
+        self._peppers = peppers() if prefixes else {}
+        self._verified: dict[str, ApiKey] = {}
+
+    def of(self, draft: EventDraft) -> Payer:
+        """The payer of one of these events. Raises EventRefused naming `customer` or `api_key`."""
+        customer_id = None
+        if draft.customer is not None:
+            customer_id = self._customers.get(draft.customer)
+            if customer_id is None:
+                raise EventRefused("customer", "is nobody's name here", draft.event_id)
+        if draft.api_key is None:
+            assert customer_id is not None  # a draft names one of the two
+            return Payer(customer_id, None)
+        key = self._key(draft.api_key)
+        if key is None:
+            raise EventRefused("api_key", "is no key that is known here", draft.event_id)
+        if key.customer_id is None:
+            raise EventRefused("api_key", "is an ingest key: it belongs to no customer", draft.event_id)
+        if customer_id is not None and customer_id != key.customer_id:
+            raise EventRefused("api_key", "belongs to another customer than the event names", draft.event_id)
+        return Payer(key.customer_id, key.pk)
+
+    def _key(self, text: str) -> ApiKey | None:
+        """The key of a prefix, or of a whole key whose digest is right."""
+        known = self._verified.get(text)
+        if known is not None:
+            return known
+        key = self._keys.get(text[:KEY_PREFIX_CHARS])
+        if key is None:
+            return None
+        if text != key.prefix:
+            pepper = self._peppers.get(key.pepper_version)
+            if pepper is None or not hmac.compare_digest(key_digest(text, pepper=pepper), bytes(key.digest)):
+                return None
+        self._verified[text] = key
+        return key
