@@ -43,6 +43,12 @@ class PricedModel:
     quarantine_reason: str = ""
 
 
+def response_name(model: Model) -> str:
+    """The canonical slug as an answer of this very model names it: `x/y:free` with slug `x/y-2026` -> `x/y-2026:free`."""
+    variant, slug = _variant(model.model_id), model.canonical_slug
+    return slug if slug.endswith(variant) else slug + variant
+
+
 def find_model(name: str) -> Model | None:
     """The model that a name means, active or retired; None when nothing has that name."""
     if "\0" in name:  # PostgreSQL has no such text
@@ -167,7 +173,7 @@ class _Names:
             models, key=lambda model: (model.status == Model.Status.RETIRED, model.model_id[:1] == "~", model.model_id)
         ):
             self._ids[model.model_id] = model.pk
-            self._slugs.setdefault(_slug_with_variant(model), model.pk)
+            self._slugs.setdefault(response_name(model), model.pk)
 
     def resolve(self, name: str) -> int | None:
         pk = self._exact(name)
@@ -181,12 +187,6 @@ class _Names:
             if pk is not None:
                 return pk
         return None
-
-
-def _slug_with_variant(model: Model) -> str:
-    """The canonical slug as a response of this very model names it: `x/y:free` with slug `x/y-2026` -> `x/y-2026:free`."""
-    variant, slug = _variant(model.model_id), model.canonical_slug
-    return slug if slug.endswith(variant) else slug + variant
 
 
 def _variant(name: str) -> str:
