@@ -99,6 +99,15 @@ def parse_event_line(raw: bytes, *, now: datetime) -> EventDraft:
         raise
 
 
+def parse_usage(raw: bytes) -> dict[str, Any]:
+    """A usage object on its own, read as strictly as inside an event. Raises EventRefused, nothing else."""
+    usage = _read_json(raw)
+    if not isinstance(usage, dict):
+        raise EventRefused("usage", "must be an object")
+    _check_tree({"usage": usage})
+    return usage
+
+
 def _draft(event: dict[str, Any], now: datetime) -> EventDraft:
     _check_tree(event)
     _refuse_unknown(event, _FIELDS, "")

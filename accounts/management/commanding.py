@@ -50,7 +50,8 @@ class JsonCommand(BaseCommand):
             if as_json:
                 self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
             else:
-                self.stderr.write(f"{error.code}: {error.message}")
+                where = f"{error.field}: " if error.field and error.field not in error.message else ""
+                self.stderr.write(f"{error.code}: {where}{error.message}")
             sys.exit(2)
         if as_json:
             self.stdout.write(json.dumps(answer, ensure_ascii=False))

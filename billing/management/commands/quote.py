@@ -8,13 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
-from usage.events import load_json
 
 from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
 from billing.selectors.quotes import quote
 from catalog.money import parse_decimal
 from usage.dialects import DIALECTS
+from usage.events import EventRefused, parse_usage
 from usage.periods import parse_instant
 
 
@@ -60,12 +60,10 @@ class Command(JsonCommand):
 
 def _usage(text: str) -> dict[str, Any]:
     try:
-        value = load_json(text.encode(errors="surrogateescape"))
-    except ValueError as error:
-        raise InvalidInput(f"usage: {error}", field="usage") from None
-    if not isinstance(value, dict):
-        raise InvalidInput("usage must be a JSON object", field="usage")
-    return value
+        return parse_usage(text.encode(errors="surrogateescape"))
+    except EventRefused as refused:
+        field = "usage" if refused.field == "event" else refused.field
+        raise InvalidInput(f"{field} {refused.reason}", field=field) from None
 
 
 def _instant(text: str | None) -> datetime:
