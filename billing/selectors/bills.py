@@ -42,9 +42,10 @@ class MonthBill:
     totals: Totals
 
 
-def month_bill(customer: Customer, month: BillingMonth) -> MonthBill | None:
+def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = None) -> MonthBill | None:
     """The bill of everything that is billed in that month so far, or None without usage.
 
+    For a month that still runs, `on` is today: its last day has no rate yet, so the last one published so far stands in.
     Raises NoExchangeRate or NoMarginRule: a missing rate is never 1.0 and a missing margin never 0.
     """
     sums = month_lines(customer, month)
@@ -53,7 +54,7 @@ def month_bill(customer: Customer, month: BillingMonth) -> MonthBill | None:
     rule = margin_in_force(customer, on=month.last_on)
     if rule is None:
         raise NoMarginRule(f"no margin rule covers {month.last_on} for {customer.slug}", field="margin")
-    exchange = exchange_evidence(customer, month, _cost_by_day(sums))
+    exchange = exchange_evidence(customer, _cost_by_day(sums), on=min(on or month.last_on, month.last_on))
     rounding = Rounding(customer.rounding)
     totals = invoice_totals([_base_krw(line, exchange) for line in sums], margin=rule.margin, rounding=rounding)
     names = dict(Model.objects.filter(pk__in={line.model_pk for line in sums}).values_list("pk", "name"))
@@ -77,8 +78,11 @@ def month_bill(customer: Customer, month: BillingMonth) -> MonthBill | None:
     )
 
 
-def exchange_evidence(customer: Customer, month: BillingMonth, cost_by_day: dict[date, Decimal]) -> ExchangeEvidence:
-    """The rate, or under the daily rule the rates, by which this month's dollars become won (DESIGN section 5)."""
+def exchange_evidence(customer: Customer, cost_by_day: dict[date, Decimal], *, on: date) -> ExchangeEvidence:
+    """The rate, or under the daily rule the rates, by which a month's dollars become won (DESIGN section 5).
+
+    `on` is the day that the month_end rule looks back from: the month's last.
+    """
     if customer.exchange_rule == Customer.ExchangeRule.FIXED:
         return ExchangeEvidence(rule="fixed", rate=customer.fixed_rate_krw_per_usd, source="contract", source_date=None)
     if customer.exchange_rule == Customer.ExchangeRule.DAILY:
@@ -90,9 +94,9 @@ def exchange_evidence(customer: Customer, month: BillingMonth, cost_by_day: dict
             days.append(DailyExchange(used_on=day, cost_usd=cost, rate=published.rate, source_date=published.rate_on))
             source = published.source
         return ExchangeEvidence(rule="daily", rate=None, source=source, source_date=None, daily=tuple(days))
-    published = rate_in_force(on=month.last_on)
+    published = rate_in_force(on=on)
     if published is None:
-        raise NoExchangeRate(f"no exchange rate was published on or up to 14 days before {month.last_on}", field="rate")
+        raise NoExchangeRate(f"no exchange rate was published on or up to 14 days before {on}", field="rate")
     return ExchangeEvidence(
         rule="month_end", rate=published.rate, source=published.source, source_date=published.rate_on
     )

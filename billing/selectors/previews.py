@@ -30,7 +30,7 @@ class MonthPreview:
 
 
 def month_preview(customer: Customer, month: BillingMonth, *, on: date) -> MonthPreview:
-    """The preview of a month, with the identities that would be in force on the day `on`."""
+    """The preview of a month, with the identities and rates that are in force on the day `on`."""
     problems: list[CannotBill] = []
     try:
         require_identities(customer, on=on)
@@ -41,7 +41,7 @@ def month_preview(customer: Customer, month: BillingMonth, *, on: date) -> Month
         problems.append(quarantine_problem(customer, month, quarantined))
     bill = None
     try:
-        bill = month_bill(customer, month)
+        bill = month_bill(customer, month, on=on)
     except CannotBill as problem:
         problems.append(problem)
     cost = bill.cost_usd if bill else exact_sum(line.total.cost_usd for line in month_lines(customer, month))
