@@ -76,3 +76,9 @@ class TaxOutcomeUnknown(NotReady):
     """It may have been issued; the next attempt asks the provider before anything is sent again."""
 
     code = "tax_outcome_unknown"
+
+
+class RatesUnavailable(NotReady):
+    """The publisher of exchange rates can't be asked or doesn't answer as agreed; nothing was guessed."""
+
+    code = "rates_unavailable"
