@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import JSONField, Min, Q, Value
 
 from accounts.errors import InvalidInput
 from accounts.services import record_audit
@@ -243,12 +243,13 @@ def _price(opened: OpenedPrice, model: Model, report: SyncReport, *, actor: str)
     entry = opened.entry
     return Price(
         model=model,
-        kind=entry.kind,
+        kind=Price.Kind(entry.kind),
         effective_from=report.effective_at,
         effective_to=opened.until,
         components=dict(entry.components),
         overrides=list(entry.overrides),
-        listed_pricing=entry.listed_pricing,
+        # "No prices" is JSON's null, which Django would otherwise store as a missing value.
+        listed_pricing=Value(None, JSONField()) if entry.listed_pricing is None else entry.listed_pricing,
         quarantine_code=entry.quarantine_code,
         quarantine_reason=entry.quarantine_reason,
         source=report.source,
