@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from catalog.selectors import Catalog
@@ -68,9 +69,9 @@ def ingest_events(*, lines: Iterable[bytes], now: datetime, actor: str) -> list[
     the batch was stored, and sending it again is safe. Within a batch the first of several equal ids counts.
     Raises PayloadTooLarge for a longer batch.
     """
-    raws = list(lines)
+    raws = list(islice(lines, MAX_BATCH_EVENTS + 1))
     if len(raws) > MAX_BATCH_EVENTS:
-        raise PayloadTooLarge(f"a batch has at most {MAX_BATCH_EVENTS} events, this one has {len(raws)}")
+        raise PayloadTooLarge(f"one batch has at most {MAX_BATCH_EVENTS} events")
     results: dict[int, ItemResult] = {}
     drafts: dict[int, EventDraft] = {}
     for index, raw in enumerate(raws):
