@@ -112,6 +112,4 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     response = problem(status=error.status_code, code=code, detail=detail, errors=errors)
     if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         response["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, exceptions.Throttled) and error.wait:
-        response["Retry-After"] = str(int(error.wait) + 1)
     return response

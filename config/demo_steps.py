@@ -22,11 +22,12 @@ from django.core.management import call_command
 
 from accounts.models import Customer, Membership, SellerProfile, TaxProfile, User
 from accounts.services import add_seller_profile, add_tax_profile, create_api_key, create_customer
-from billing.models import Delivery, Invoice, MarginRule
+from billing.adapters.registry import tax_provider
+from billing.models import Delivery, Invoice, MarginRule, TaxInvoice
 from billing.selectors.exchange import newest_rate_for
 from billing.selectors.runs import invoice_dict
 from billing.selectors.tax_records import tax_invoice_dict
-from billing.services.delivering import deliver_due, ensure_invoice_pdf, message_id_of
+from billing.services.delivering import deliver_due, ensure_invoice_pdf, issue_tax_invoice_late, message_id_of
 from billing.services.exchange import set_rate
 from billing.services.margins import set_margin
 from catalog.services import sync_catalog
@@ -88,17 +89,37 @@ def close(month: BillingMonth) -> dict[str, Any]:
 
 def deliver(say: Say, *, clock: Callable[[], datetime]) -> None:
     """Wait until PDFs, mails and tax invoices are out, working along with the worker."""
-    waiting = Delivery.objects.filter(status=Delivery.Status.PENDING)
     deadline = time.monotonic() + DELIVERY_PATIENCE_SECONDS
     told = -1
-    while (left := waiting.count()) and time.monotonic() < deadline:
+    while (left := _due(clock())) and time.monotonic() < deadline:
         if left != told:
             told = left
             say(f"{left} deliveries to go")
         deliver_due(now=clock(), limit=10)
         time.sleep(0.1)
-    if left:
-        say(f"{left} deliveries are still waiting; a worker will try them again")
+    failed = Delivery.objects.filter(status=Delivery.Status.PENDING).exclude(last_error="")
+    for delivery in failed:
+        say(f"{delivery}: {delivery.last_error}; a worker tries again at {delivery.next_attempt_at:%H:%M} UTC")
+    _issue_late(say, clock=clock)
+
+
+def _issue_late(say: Say, *, clock: Callable[[], datetime]) -> None:
+    """After the 10th a tax invoice needs somebody's word; in the demo that somebody is the demo."""
+    late = Delivery.objects.filter(
+        kind=Delivery.Kind.TAX_INVOICE,
+        status=Delivery.Status.DEAD,
+        invoice__tax_invoice__status=TaxInvoice.Status.QUEUED,
+    )
+    for delivery in late.select_related("invoice__tax_invoice", "invoice__customer"):
+        if delivery.invoice.tax_invoice.deadline_on < clock().astimezone(KST).date():
+            issue_tax_invoice_late(
+                delivery=delivery,
+                actor=ACTOR,
+                reason="견본 시연: 발급 기한이 지난 달을 마감함",
+                now=clock(),
+                provider=tax_provider(),
+            )
+            say(f"{delivery.invoice.number}: tax invoice issued after its deadline, on the demo's own word")
 
 
 def export(folder: Path, *, month: BillingMonth, now: datetime) -> dict[str, Any]:
@@ -153,6 +174,10 @@ def grant_access(folder: Path, customers: list[dict[str, Any]]) -> dict[str, Any
         person.save()
     _write(path, _json(access), mode=0o600)
     return access
+
+
+def _due(now: datetime) -> int:
+    return Delivery.objects.filter(status=Delivery.Status.PENDING, next_attempt_at__lte=now).count()
 
 
 def _load_customer(entry: dict[str, Any]) -> None:

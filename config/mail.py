@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -19,7 +20,7 @@ class EmlFileBackend(BaseEmailBackend):
         directory = Path(settings.MAIL_DIR)
         directory.mkdir(parents=True, exist_ok=True)
         for email in email_messages:
-            message = email.message()
+            message: Any = email.message()  # Django's SafeMIME classes, which know `linesep`
             name = re.sub(r"[^A-Za-z0-9._@-]", "_", str(message["Message-ID"]).strip("<>"))
             partial = directory / f".{name}.{os.getpid()}"
             partial.write_bytes(message.as_bytes(linesep="\r\n"))

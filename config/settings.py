@@ -175,7 +175,7 @@ EXIMBANK_AUTH_KEY = env.env_secret("EXIMBANK_AUTH_KEY") or ""
 EXIMBANK_URL = env.env_text(
     "EXIMBANK_URL", default="https://oapi.koreaexim.go.kr/site/program/financial/exchangeJSON"
 )
-# TAX_PROVIDER: which tax-invoice provider to use; only the embedded sandbox exists so far and nothing reaches the tax office.
+# TAX_PROVIDER: which tax-invoice provider to use. Only the embedded sandbox exists so far: nothing reaches the tax office.
 TAX_PROVIDER = env.env_text("TAX_PROVIDER", default="sandbox")
 # TAX_SANDBOX_BEHAVIOUR: accept, reject, timeout_after_accept or unavailable (billing/adapters/tax_sandbox.py).
 TAX_SANDBOX_BEHAVIOUR = env.env_text("TAX_SANDBOX_BEHAVIOUR", default="accept")
@@ -186,6 +186,8 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # kombu warns of pgmq's URL without a host on every connection; the host is in the transport's options.
+    "loggers": {"kombu.connection": {"level": "ERROR"}},
     "root": {"handlers": ["stderr"], "level": env.env_text("LOG_LEVEL", default="WARNING")},
 }
 

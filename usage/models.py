@@ -1,10 +1,12 @@
 """What was consumed.
 
-`UsageEvent` and its key table `usage_event_key` are made by hand-written SQL (month partitions, no foreign keys: each costs ingest speed);
-the triggers of migration 0002 refuse any later UPDATE or DELETE.
+`UsageEvent` and its key table `usage_event_key` are made by hand-written SQL (month partitions, no foreign keys: each
+costs ingest speed); the triggers of migration 0002 refuse any later UPDATE or DELETE.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -13,11 +15,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Customer
+from catalog.pricing import Quantities
 
 
-def exact_usd(**options: object) -> models.DecimalField:
+def exact_usd(**options: Any) -> models.DecimalField[Any, Any]:
     """A USD amount that keeps every digit: 28 decimals hold any price's 23 times a whole count."""
-    return models.DecimalField(max_digits=48, decimal_places=28, **options)  # type: ignore[arg-type]
+    return models.DecimalField(max_digits=48, decimal_places=28, **options)
 
 
 class UsageEvent(models.Model):
@@ -65,6 +68,23 @@ class UsageEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer_id}/{self.event_id}"
+
+    @property
+    def quantities(self) -> Quantities:
+        """What the response consumed, as it is priced."""
+        return Quantities(
+            prompt=self.prompt_tokens,
+            completion=self.completion_tokens,
+            cache_read=self.cache_read_tokens,
+            cache_write=self.cache_write_tokens,
+            cache_write_1h=self.cache_write_1h_tokens,
+            reasoning=self.reasoning_tokens,
+            audio_input=self.audio_input_tokens,
+            audio_output=self.audio_output_tokens,
+            image_output=self.image_output_tokens,
+            images=self.images,
+            web_searches=self.web_searches,
+        )
 
 
 class QuarantinedEvent(models.Model):

@@ -28,7 +28,7 @@ class JsonCommand(BaseCommand):
         )
 
     @abstractmethod
-    def run(self, **options: Any) -> dict[str, Any]:
+    def run(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Do the work and return the answer; whole won are ints, USD amounts decimal strings."""
 
     @abstractmethod

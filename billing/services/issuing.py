@@ -37,8 +37,7 @@ def issue_invoice(*, customer: Customer, period: BillingPeriod, bill: MonthBill,
     buyer, seller = _identities(customer, on=issued_on)
     draft = _draft(customer=customer, period=period, bill=bill)
     document = _document(draft=draft, bill=bill, buyer=buyer, seller=seller, issued_on=issued_on)
-    draft.issued_on = issued_on
-    post_invoice(invoice=draft, memo=f"{bill.month} {customer.name}")
+    post_invoice(invoice=draft, occurred_on=issued_on, memo=f"{bill.month} {customer.name}")
     record_tax_invoice(invoice=draft, document=document, buyer=buyer, now=now)
     recipients = [address for address in (buyer.email, buyer.email2) if address]
     enqueue_deliveries(invoice=draft, recipients=recipients, now=now)
@@ -46,7 +45,7 @@ def issue_invoice(*, customer: Customer, period: BillingPeriod, bill: MonthBill,
     draft.number = f"INV-{bill.month.year:04d}{bill.month.month:02d}-{ordinal:04d}"
     final = replace(document, number=draft.number, deposit_code=deposit_code(bill.month, ordinal))
     draft.status = Invoice.Status.ISSUED
-    draft.issued_at = now
+    draft.issued_at, draft.issued_on = now, issued_on
     draft.due_on = final.due_on
     draft.document = final.to_json()
     draft.save(update_fields=["number", "status", "issued_at", "issued_on", "due_on", "document"])
@@ -104,13 +103,13 @@ def _draft(*, customer: Customer, period: BillingPeriod, bill: MonthBill) -> Inv
             position=position,
             kind=line.kind,
             month=line.usage.month.first_on,
-            model_id=line.usage.model_id,
-            model_name=line.model_id,
-            requests=line.usage.requests,
-            prompt_tokens=line.usage.prompt_tokens,
-            cache_read_tokens=line.usage.cache_read_tokens,
-            completion_tokens=line.usage.completion_tokens,
-            cost_usd=line.usage.cost_usd,
+            model_id=line.usage.model_pk,
+            model_name=line.usage.model_id,
+            requests=line.usage.total.requests,
+            prompt_tokens=line.usage.total.prompt_tokens,
+            cache_read_tokens=line.usage.total.cache_read_tokens,
+            completion_tokens=line.usage.total.completion_tokens,
+            cost_usd=line.usage.total.cost_usd,
             amount_krw=line.amount_krw,
         )
         for position, line in enumerate(bill.lines, start=1)
@@ -152,14 +151,14 @@ def _document(
             DocumentLine(
                 position=position,
                 kind=line.kind,
-                model_id=line.model_id,
+                model_id=line.usage.model_id,
                 model_name=line.model_name,
                 month=str(line.usage.month),
-                requests=line.usage.requests,
-                prompt_tokens=line.usage.prompt_tokens,
-                cache_read_tokens=line.usage.cache_read_tokens,
-                completion_tokens=line.usage.completion_tokens,
-                cost_usd=line.usage.cost_usd,
+                requests=line.usage.total.requests,
+                prompt_tokens=line.usage.total.prompt_tokens,
+                cache_read_tokens=line.usage.total.cache_read_tokens,
+                completion_tokens=line.usage.total.completion_tokens,
+                cost_usd=line.usage.total.cost_usd,
                 amount_krw=line.amount_krw,
             )
             for position, line in enumerate(bill.lines, start=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from django.db import transaction
 
 from billing.models import Invoice
@@ -9,11 +11,11 @@ from billing.models.ledger import LedgerEntry, LedgerTransaction
 
 
 @transaction.atomic
-def post_invoice(*, invoice: Invoice, memo: str) -> LedgerTransaction:
+def post_invoice(*, invoice: Invoice, occurred_on: date, memo: str) -> LedgerTransaction:
     """Debit the customer's receivable with the total; credit revenue with the supply and VAT payable with the VAT."""
     posted = LedgerTransaction.objects.create(
         kind=LedgerTransaction.Kind.INVOICE_ISSUED,
-        occurred_on=invoice.issued_on,
+        occurred_on=occurred_on,
         invoice=invoice,
         memo=memo,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -48,7 +50,7 @@ class Command(JsonCommand):
         run = start_run(month=period, actor=ACTOR, now=timezone.now(), customer=one)
         self.work_off(run)
         finish_run(run=run, now=timezone.now())
-        self.nudge(lambda: deliver_due.delay())
+        self.nudge(deliver_due.delay)
         return run_dict(run, customer=one)
 
     def preview(self, month: BillingMonth, one: Customer | None) -> dict[str, Any]:
@@ -61,7 +63,7 @@ class Command(JsonCommand):
         pending = run.items.filter(status=BillingRunItem.Status.PENDING)
         total, told = pending.count(), 0
         for item_id in pending.values_list("pk", flat=True):
-            self.nudge(lambda item_id=item_id: close_customer_task.delay(item_id))
+            self.nudge(partial(close_customer_task.delay, item_id, ACTOR))
         while waiting := list(pending.values_list("pk", flat=True)):
             took = [close_customer(item_id=item_id, actor=ACTOR, now=timezone.now()) for item_id in waiting]
             if not any(took):
@@ -71,7 +73,7 @@ class Command(JsonCommand):
                 told = closed
                 self.progress(f"{run}: {closed} of {total} customers")
 
-    def nudge(self, enqueue: Any) -> None:
+    def nudge(self, enqueue: Callable[[], object]) -> None:
         """Tell the workers. Without a broker the command does the work alone, so this may fail."""
         try:
             enqueue()
