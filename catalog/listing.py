@@ -26,6 +26,8 @@ _MAX_CONTEXT_TOKENS = 10**12
 _VARIABLE = re.compile(r"-1(\.0+)?")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL and UTF-8 cannot hold
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# What may stand where the reader stopped if the body was cut off there: nothing, or the beginning of a token.
+_CUT_TOKEN = re.compile(r"\s*|-|\.\d*|(\.\d+)?[eE][+-]?|t(ru?)?|f(a(ls?)?)?|n(ul?)?|\\?u?[0-9a-fA-F]{0,4}")
 _OWN_FIELDS = frozenset({"id", "canonical_slug", "name", "description", "created", "context_length", "pricing"})
 
 
@@ -156,6 +158,8 @@ def _parse_json(body: bytes) -> Any:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            raise _truncated(len(body)) from None
         raise ListingError("not_text", f"The body is not UTF-8 text (byte {error.start}).") from None
     if not text.strip():
         raise ListingError("empty", "The body is empty.")
@@ -171,13 +175,15 @@ def _parse_json(body: bytes) -> Any:
         )
         return _storable(document, 0)
     except json.JSONDecodeError as error:
-        at_end = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
-        if at_end:
-            message = f"The body ends in the middle of the JSON, after {len(text)} characters: it was cut off."
-            raise ListingError("truncated", message) from None
+        if error.msg.startswith("Unterminated string") or _CUT_TOKEN.fullmatch(text, error.pos):
+            raise _truncated(len(body)) from None
         raise ListingError("not_json", f"The body is not JSON: {error}.") from None
     except RecursionError:
         raise ListingError("too_deep", "The body nests deeper than any model listing does.") from None
+
+
+def _truncated(length: int) -> ListingError:
+    return ListingError("truncated", f"The body ends in the middle of the JSON, after {length} bytes: it was cut off.")
 
 
 def _integer(text: str) -> int | _Number:
