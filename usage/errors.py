@@ -45,3 +45,9 @@ class AlreadyResolved(Conflict):
     """The quarantined event was priced or excluded before."""
 
     code = "already_resolved"
+
+
+class ReasonMissing(InvalidInput):
+    """A decision by hand needs a reason."""
+
+    code = "reason_missing"

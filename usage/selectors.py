@@ -17,6 +17,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Sum
 from accounts.models import Customer
 from catalog.models import Model
 from catalog.money import EXACT, ZERO
+from usage.errors import UnknownEvent
 from usage.models import BillingPeriod, QuarantinedEvent, UsageRollup
 from usage.periods import BillingMonth
 
@@ -143,6 +144,14 @@ def open_quarantine(customer: Customer, billing_month: BillingMonth) -> QuerySet
     return QuarantinedEvent.objects.filter(
         customer=customer, billing_month=billing_month.first_on, status=QuarantinedEvent.Status.OPEN
     ).order_by("occurred_at", "event_id")
+
+
+def quarantined_event(customer: Customer, event_id: str) -> QuarantinedEvent:
+    """The quarantine row of that customer's event, whatever was decided about it; UnknownEvent otherwise."""
+    event = QuarantinedEvent.objects.filter(customer=customer, event_id=event_id).first()
+    if event is None:
+        raise UnknownEvent(f"{customer.slug} has no quarantined event {event_id!r}", field="event_id")
+    return event
 
 
 def period_status(customer: Customer, month: BillingMonth) -> str:
