@@ -1,0 +1,224 @@
+"""Recounting what was stored: events against their ids, against the rollups, and against the prices they carry.
+
+Reads only. `check_usage` belongs to DESIGN section 6, items 1 to 3; it finds what constraints and triggers can't hold
+because it lies across tables and partitions, or what was damaged behind the database's back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from catalog.models import Price
+from catalog.pricing import PriceError, PriceSheet
+from usage.models import QuarantinedEvent, UsageEvent
+
+#: Violations beyond these are counted, not spelled out.
+MAX_LISTED = 100
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check: how many rows it looked at, and one sentence per violation (the last may stand for many more)."""
+
+    name: str
+    checked: int
+    violations: list[str]
+
+
+def check_usage() -> list[CheckResult]:
+    """All checks of metering, in a fixed order."""
+    return [
+        _events_and_ids(),
+        _every_event_has_one_fate(),
+        _rollups_equal_a_recount(),
+        _costs_follow_from_prices(),
+        _prices_do_not_overlap(),
+    ]
+
+
+_EVENTS_AND_IDS = """
+WITH counted AS (
+    SELECT customer_id, event_id, count(*) AS events, min(body_hash) AS body_hash, min(occurred_at) AS occurred_at
+    FROM usage_event GROUP BY customer_id, event_id
+)
+SELECT customer_id, event_id,
+       CASE WHEN stored.event_id IS NULL THEN 'its id is taken and there is no event'
+            WHEN claimed.event_id IS NULL THEN 'its id is not in the key table'
+            WHEN stored.events > 1 THEN 'is stored ' || stored.events || ' times'
+            ELSE 'differs from what its id was taken for' END
+FROM counted AS stored FULL JOIN usage_event_key AS claimed USING (customer_id, event_id)
+WHERE stored.event_id IS NULL OR claimed.event_id IS NULL OR stored.events > 1
+   OR stored.body_hash <> claimed.body_hash OR stored.occurred_at <> claimed.occurred_at
+ORDER BY 1, 2
+"""
+_FATES = """
+SELECT customer_id, event_id,
+       CASE WHEN event.event_id IS NULL THEN 'is quarantined and there is no event'
+            WHEN held.event_id IS NULL THEN 'has neither a cost nor a quarantine entry'
+            WHEN event.price_id IS NOT NULL THEN 'has a cost and is quarantined as well'
+            ELSE 'its quarantine entry names another time or month' END
+FROM usage_event AS event FULL JOIN usage_quarantinedevent AS held USING (customer_id, event_id)
+WHERE event.event_id IS NULL OR (event.price_id IS NULL) <> (held.event_id IS NOT NULL)
+   OR held.occurred_at <> event.occurred_at OR held.billing_month <> event.billing_month
+ORDER BY 1, 2
+"""
+_SUMMED = (
+    "requests",
+    "prompt_tokens",
+    "completion_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "web_searches",
+    "cost_usd",
+    "upstream_cost_usd",
+)
+_RECOUNT = f"""
+WITH effective AS (
+    SELECT event.customer_id, event.billing_month, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date AS day,
+           event.api_key_id, coalesce(held.model_id, event.model_id) AS model_id,
+           coalesce(held.price_id, event.price_id) AS price_id, 1 AS requests, event.prompt_tokens,
+           event.completion_tokens, event.cache_read_tokens, event.cache_write_tokens, event.reasoning_tokens,
+           event.web_searches, coalesce(held.cost_usd, event.cost_usd) AS cost_usd,
+           coalesce(event.upstream_cost_usd, 0) AS upstream_cost_usd
+    FROM usage_event AS event
+    LEFT JOIN usage_quarantinedevent AS held
+      ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
+     AND held.status = 'rated'
+    WHERE event.price_id IS NOT NULL OR held.id IS NOT NULL
+), recount AS (
+    SELECT customer_id, billing_month, day, api_key_id, model_id, price_id,
+           {", ".join(f"sum({name}) AS {name}" for name in _SUMMED)}
+    FROM effective GROUP BY customer_id, billing_month, day, api_key_id, model_id, price_id
+)
+SELECT coalesce(recount.customer_id, kept.customer_id), coalesce(recount.day, kept.day),
+       coalesce(recount.model_id, kept.model_id),
+       {", ".join(f"coalesce(kept.{name}, 0), coalesce(recount.{name}, 0)" for name in _SUMMED)}
+FROM recount FULL JOIN usage_usagerollup AS kept
+  ON kept.customer_id = recount.customer_id AND kept.billing_month = recount.billing_month
+ AND kept.day = recount.day AND coalesce(kept.api_key_id, 0) = coalesce(recount.api_key_id, 0)
+ AND kept.model_id = recount.model_id AND kept.price_id = recount.price_id
+WHERE kept.id IS NULL OR recount.customer_id IS NULL
+   OR {" OR ".join(f"kept.{name} <> recount.{name}" for name in _SUMMED)}
+ORDER BY 1, 2, 3
+"""  # noqa: S608 - made of constants of this file
+_OVERLAPS = """
+SELECT one.model_id, one.id, other.id FROM catalog_price AS one JOIN catalog_price AS other
+  ON other.model_id = one.model_id AND other.id > one.id
+ AND tstzrange(one.effective_from, one.effective_to) && tstzrange(other.effective_from, other.effective_to)
+ORDER BY 1, 2, 3
+"""
+
+
+def _events_and_ids() -> CheckResult:
+    """Every id belongs to exactly one event over all months, with the content that was hashed for it, and vice versa."""
+    violations = (f"event {event!r} of customer {customer}: {what}" for customer, event, what in _rows(_EVENTS_AND_IDS))
+    return _result("one_event_per_id", _count("usage_event_key"), violations)
+
+
+def _every_event_has_one_fate() -> CheckResult:
+    """Every event has a cost of its own or else one quarantine entry: open, priced or excluded."""
+    violations = (f"event {event!r} of customer {customer}: {what}" for customer, event, what in _rows(_FATES))
+    return _result("events_are_priced_or_quarantined", _count("usage_event"), violations)
+
+
+def _rollups_equal_a_recount() -> CheckResult:
+    """Each rollup is exactly the sum of its events, late-priced ones included, and no event is missing in one."""
+    return _result("rollups_equal_a_recount", _count("usage_usagerollup"), map(_rollup_sentence, _rows(_RECOUNT)))
+
+
+def _rollup_sentence(row: tuple[Any, ...]) -> str:
+    pairs = zip(_SUMMED, row[3::2], row[4::2], strict=True)
+    wrong = [f"{name} {kept} instead of {counted}" for name, kept, counted in pairs if kept != counted]
+    return f"rollup of customer {row[0]} on {row[1]}, model {row[2]}: {', '.join(wrong)}"
+
+
+def _costs_follow_from_prices() -> CheckResult:
+    """Each stored cost is what the stored quantities cost at the price row that the event names."""
+    checked, violations = 0, []
+    prices = _Prices()
+    for event in _priced_events():
+        checked += 1
+        wrong = prices.what_is_wrong(event)
+        if wrong:
+            violations.append(f"event {event.event_id!r} of customer {event.customer_id}: {wrong}")
+    return _result("costs_follow_from_prices", checked, iter(violations))
+
+
+def _prices_do_not_overlap() -> CheckResult:
+    """No model has two prices at one instant."""
+    violations = (f"model {model}: prices {one} and {other} overlap" for model, one, other in _rows(_OVERLAPS))
+    return _result("prices_do_not_overlap", _count("catalog_price"), violations)
+
+
+def _priced_events() -> Iterator[UsageEvent]:
+    """Every event with its effective price, streamed: its own, or the one that was decided in quarantine."""
+    yield from UsageEvent.objects.filter(price_id__isnull=False).defer("usage").iterator(chunk_size=5000)
+    rated = QuarantinedEvent.objects.filter(status=QuarantinedEvent.Status.RATED)
+    for held in rated.iterator(chunk_size=5000):
+        # The key of the event table: one partition, one index look-up.
+        event = UsageEvent.objects.filter(
+            customer_id=held.customer_id, occurred_at=held.occurred_at, event_id=held.event_id
+        ).first()
+        if event is not None:  # a missing one is another check's finding
+            event.model_id, event.price_id, event.cost_usd = held.model_id, held.price_id, held.cost_usd
+            yield event
+
+
+class _Prices:
+    """Price rows as they are now, parsed once each."""
+
+    def __init__(self) -> None:
+        self._rows = {price.pk: price for price in Price.objects.all()}
+        self._sheets: dict[int, PriceSheet] = {}
+
+    def what_is_wrong(self, event: UsageEvent) -> str:
+        """One clause, or "" where the event's cost is right."""
+        price = self._rows.get(event.price_id) if event.price_id is not None else None
+        if price is None:
+            return f"price {event.price_id} does not exist"
+        if price.model_id != event.model_id:
+            return f"price {price.pk} belongs to model {price.model_id}, not {event.model_id}"
+        # The end is not compared: a price that is ended afterwards changes no past cost.
+        if price.effective_from > event.occurred_at:
+            return f"price {price.pk} begins after it"
+        try:
+            cost = self._sheet(price).cost(event.quantities, at=event.occurred_at)
+        except PriceError as error:
+            return f"price {price.pk} can't be read: {error}"
+        if cost.total_usd != event.cost_usd:
+            return f"costs {cost.total_usd} at price {price.pk}, {event.cost_usd} is stored"
+        return ""
+
+    def _sheet(self, price: Price) -> PriceSheet:
+        sheet = self._sheets.get(price.pk)
+        if sheet is None:
+            sheet = self._sheets[price.pk] = PriceSheet.parse(price.components, price.overrides)
+        return sheet
+
+
+def _result(name: str, checked: int, violations: Iterator[str]) -> CheckResult:
+    listed: list[str] = []
+    more = 0
+    for violation in violations:
+        if len(listed) < MAX_LISTED:
+            listed.append(violation)
+        else:
+            more += 1
+    return CheckResult(name, checked, [*listed, f"and {more} more"] if more else listed)
+
+
+def _rows(query: str) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        yield from cursor.fetchall()
+
+
+def _count(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608 - a constant of this file
+        return int(cursor.fetchone()[0])
