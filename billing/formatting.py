@@ -21,15 +21,16 @@ _ENGLISH_MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-# Directional marks, embeddings, overrides and isolates: a name that holds one would turn around the text after it.
-_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+# Directional marks, embeddings, overrides and isolates (a name that holds one would turn around the text after it),
+# control characters, half surrogate pairs. Line breaks stay: they become spaces.
+_UNPRINTABLE = re.compile(
+    "[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
+)
 
 
 def one_line(text: str) -> str:
     """Somebody else's text as one printable line: no line breaks, control characters or directional overrides."""
-    spaced = " ".join(text.split())
-    return _UNPRINTABLE.sub("", _BIDI_CONTROLS.sub("", spaced))
+    return " ".join(_UNPRINTABLE.sub("", text).split())
 
 
 def won(amount: int) -> str:

@@ -17,8 +17,7 @@ from billing.documents import InvoiceDocument
 from billing.formatting import date_text, month_text, one_line
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-_HTML = Engine(dirs=[_TEMPLATES])
-_TEXT = Engine(dirs=[_TEMPLATES], autoescape=False)
+_ENGINE = Engine(dirs=[str(_TEMPLATES)])
 # Mail programs drop style sheets, so the rules go onto the elements; what remains is the dark-mode query.
 _INLINER = CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
 _ATTACHMENT_NAMES = {"ko": "청구서_{}.pdf", "en": "Invoice_{}.pdf"}
@@ -31,20 +30,15 @@ def invoice_email(
 
     `message_id` is given, angle brackets included, so that a second attempt is recognised as the same mail.
     """
-    context = _content(document)
-    directory = f"emails/{document.locale}"
-    subject = one_line(_TEXT.get_template(f"{directory}/invoice.subject.txt").render(Context(context)))
-    text = _TEXT.get_template(f"{directory}/invoice.txt").render(Context(context))
-    html = _INLINER.inline(_HTML.get_template(f"{directory}/invoice.html").render(Context(context)))
     message = EmailMultiAlternatives(
-        subject=subject,
-        body=text,
+        subject=one_line(_rendered("invoice.subject.txt", document)),
+        body=_rendered("invoice.txt", document),
         from_email=from_email,
         to=[recipient],
         # RFC 3834: no out-of-office answers to a machine.
         headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"},
     )
-    message.attach_alternative(html, "text/html")
+    message.attach_alternative(_INLINER.inline(_rendered("invoice.html", document)), "text/html")
     message.attach(attachment_name(document), pdf, "application/pdf")
     return message
 
@@ -52,6 +46,11 @@ def invoice_email(
 def attachment_name(document: InvoiceDocument) -> str:
     """ "청구서_INV-202610-0001.pdf" or "Invoice_INV-202610-0001.pdf"; nothing in it can leave a download folder."""
     return _ATTACHMENT_NAMES[document.locale].format(re.sub(r"[^\w.-]+", "_", document.number))
+
+
+def _rendered(name: str, document: InvoiceDocument) -> str:
+    template = _ENGINE.get_template(f"emails/{document.locale}/{name}")
+    return template.render(Context(_content(document), autoescape=name.endswith(".html")))
 
 
 def _content(document: InvoiceDocument) -> dict[str, str | bool]:

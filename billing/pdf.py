@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import date
 from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
 from django.template import Context, Engine
 from weasyprint import CSS, HTML
+from weasyprint.text.ffi import ffi, fontconfig
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import FatalURLFetchingError, URLFetcher
 
@@ -31,8 +29,8 @@ from catalog.money import decimal_text
 TEMPLATE_VERSION = 1
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-_ENGINE = Engine(dirs=[_TEMPLATES])
-_FONTS = ("NanumGothic", "NanumGothic-Bold")
+_ENGINE = Engine(dirs=[str(_TEMPLATES)])
+_FONTS = ("NanumGothic", "NanumGothicBold")
 # Enough digits of the USD total that the won come out the same to a billionth.
 _FORMULA_DECIMALS = 12
 
@@ -52,7 +50,7 @@ class UnknownTemplate(RenderingError):
     """The document asks for a template version that this release does not have."""
 
 
-class NothingFetched(URLFetcher):
+class NothingFetched(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
     """Refuses every address. The documents need no outside resource, so a request for one is an attack or a mistake."""
 
     def fetch(self, url: str, headers: Any = None) -> NoReturn:
@@ -90,23 +88,39 @@ def require_fonts() -> None:
 @lru_cache(maxsize=1)
 def _press() -> _Press:
     fonts = FontConfiguration()
+    if missing := [name for name in _FONTS if not _is_installed(name, fonts)]:
+        raise MissingFont(
+            f"{' and '.join(missing)} not found. Install NanumGothic (Debian, Ubuntu: apt-get install fonts-nanum), "
+            "then start again."
+        )
     css = CSS(
         string=(_TEMPLATES / "invoices" / "invoice.css").read_text("utf-8"),
         font_config=fonts,
         url_fetcher=NothingFetched(),
     )
-    press = _Press(fonts, css)
-    probe = _print("<p>가</p><p><b>가</b></p>", press=press, uncompressed_pdf=True)
-    # Fontconfig answers with another face rather than with an error, so ask the finished page what it was set in.
-    if missing := [name for name in _FONTS if f"+{name}".encode() not in probe]:
-        raise MissingFont(
-            f"{' and '.join(missing)} not found. Install NanumGothic (Debian, Ubuntu: apt-get install fonts-nanum), "
-            "then restart."
-        )
-    return press
+    return _Press(fonts, css)
 
 
-def _print(html: str, *, press: _Press, uncompressed_pdf: bool = False) -> bytes:
+def _is_installed(postscript_name: str, fonts: FontConfiguration) -> bool:
+    """Whether fontconfig has the face itself; it answers with another one, or with nothing, where it has not.
+
+    Asked before anything is drawn: without a single font Pango does not fail, it takes the whole process down.
+    """
+    wanted = postscript_name.encode()
+    pattern = ffi.gc(fontconfig.FcPatternCreate(), fontconfig.FcPatternDestroy)
+    fontconfig.FcPatternAddString(pattern, b"postscriptname", wanted)
+    fontconfig.FcConfigSubstitute(fonts._config, pattern, fontconfig.FcMatchFont)
+    fontconfig.FcDefaultSubstitute(pattern)
+    match = fontconfig.FcFontMatch(fonts._config, pattern, ffi.new("FcResult *"))
+    if match == ffi.NULL:
+        return False
+    match = ffi.gc(match, fontconfig.FcPatternDestroy)
+    name = ffi.new("FcChar8 **")
+    fontconfig.FcPatternGetString(match, b"postscriptname", 0, name)
+    return name[0] != ffi.NULL and bool(ffi.string(name[0]) == wanted)
+
+
+def _print(html: str, *, press: _Press) -> bytes:
     try:
         pdf = HTML(string=html, url_fetcher=NothingFetched()).write_pdf(
             font_config=press.fonts,
@@ -114,7 +128,6 @@ def _print(html: str, *, press: _Press, uncompressed_pdf: bool = False) -> bytes
             # The identifier is a digest of the content, not of the clock.
             pdf_identifier=True,
             presentational_hints=False,
-            uncompressed_pdf=uncompressed_pdf,
         )
     except FatalURLFetchingError as error:
         raise RenderingError(str(error)) from error
@@ -177,19 +190,19 @@ def _party(party: Party) -> dict[str, Any]:
 
 
 def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
-    """The lines by usage month in their order, each month with its sum."""
+    """The lines by usage month, this month's first and earlier ones after it, each month with its sum."""
     cells = dict(zip((line.position for line in document.lines), column.cells, strict=True))
-    groups: list[dict[str, Any]] = []
-    for month, members in groupby(document.lines, key=attrgetter("month")):
-        lines = list(members)
-        rows = [_row(line, column.text(cells[line.position])) for line in lines]
+    months = sorted({line.month for line in document.lines}, reverse=True)
+    groups = []
+    for month in months:
+        lines = [line for line in document.lines if line.month == month]
         groups.append(
             {
                 "month": month_text(month, document.locale),
-                "is_last": lines[-1].position == len(document.lines),
+                "is_last": month == months[-1],
                 "is_supplementary": month != document.month,
                 "is_previous_month": _month_number(month) == _month_number(document.month) - 1,
-                "blocks": _blocks(rows),
+                "blocks": _blocks([_row(line, column.text(cells[line.position])) for line in lines]),
                 "cost": column.text(sum(cells[line.position] for line in lines)),
                 "supply": formatting.won(sum(line.amount_krw for line in lines)),
             }
@@ -219,8 +232,7 @@ def _is_wide(document: InvoiceDocument, column: Column) -> bool:
 
 
 def _month_number(month: str) -> int:
-    first = date.fromisoformat(f"{month}-01")
-    return first.year * 12 + first.month
+    return int(month[:4]) * 12 + int(month[5:])
 
 
 def _row(line: DocumentLine, cost: str) -> dict[str, str]:

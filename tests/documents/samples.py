@@ -155,7 +155,7 @@ def invoice(
         "seller": SELLER,
         "seller_phone": "02-6000-1234",
         "bank": BANK,
-        "deposit_code": "JS-2610-0001",
+        "deposit_code": "JS26100001",
         "buyer": CORPORATION,
         "lines": tuple(
             replace(line, amount_krw=won) for line, won in zip(lines, share_out(supply, shares), strict=True)
