@@ -57,7 +57,9 @@ def set_rate(*, rate_on: date, rate: Decimal, source: str, reason: str, actor: s
     _require_rate(rate)
     tomorrow = now.astimezone(KST).date() + timedelta(days=1)
     if rate_on > tomorrow:
-        raise InvalidInput(f"no rate is published yet for {rate_on}; the last possible day is {tomorrow}", field="date")
+        raise InvalidInput(
+            f"date: no rate is published yet for {rate_on}; the last possible day is {tomorrow}", field="date"
+        )
     source, reason = _text(source, "source", _MAX_SOURCE), _text(reason, "reason", _MAX_REASON)
     with transaction.atomic():
         _hold_day(rate_on)
@@ -88,12 +90,12 @@ def fetch_rates(*, first: date, last: date, client: RatePublisher, actor: str, n
     """
     today = now.astimezone(KST).date()
     if first > last:
-        raise InvalidInput(f"{first} is after {last}", field="from")
+        raise InvalidInput(f"from: {first} is after {last}", field="from")
     if last > today:
-        raise InvalidInput(f"nothing is published yet for {last}; today is {today}", field="to")
+        raise InvalidInput(f"to: nothing is published yet for {last}; today is {today}", field="to")
     days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
     if len(days) > MOST_DAYS:
-        raise InvalidInput(f"at most {MOST_DAYS} days at a time, not {len(days)}", field="from")
+        raise InvalidInput(f"from: at most {MOST_DAYS} days at a time, not {len(days)}", field="from")
     stored: list[ExchangeRate] = []
     unchanged: list[date] = []
     unpublished: list[date] = []
@@ -116,11 +118,11 @@ def fetch_rates(*, first: date, last: date, client: RatePublisher, actor: str, n
 def _require_rate(rate: Decimal) -> None:
     if not rate.is_finite() or not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise InvalidInput(
-            f"a rate is {LOWEST_RATE} to {HIGHEST_RATE} won per USD, not {rate}: is a decimal point misplaced?",
+            f"rate: {LOWEST_RATE} to {HIGHEST_RATE} won per USD are believed, not {rate}: is a decimal point misplaced?",
             field="rate",
         )
     if rate != round(rate, _DECIMALS):
-        raise InvalidInput(f"a rate has at most {_DECIMALS} decimals, not {rate}", field="rate")
+        raise InvalidInput(f"rate: at most {_DECIMALS} decimals, not {rate}", field="rate")
 
 
 def _text(text: str, field: str, longest: int) -> str:

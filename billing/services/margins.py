@@ -52,9 +52,9 @@ def _replace_open_rule(customer: Customer | None, margin: Decimal, effective_fro
 
 def _require_share(margin: Decimal) -> None:
     if not margin.is_finite() or not 0 <= margin < 1:
-        raise InvalidInput(f"a margin is at least 0 and below 1, not {margin}", field="margin")
+        raise InvalidInput(f"margin: at least 0 and below 1, not {margin}", field="margin")
     if margin != round(margin, _DECIMALS):
-        raise InvalidInput(f"a margin has at most {_DECIMALS} decimals", field="margin")
+        raise InvalidInput(f"margin: at most {_DECIMALS} decimals", field="margin")
 
 
 def _whose(customer: Customer | None) -> str:

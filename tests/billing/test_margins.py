@@ -1,0 +1,125 @@
+"""Margin rules: one after the other, never over each other, a customer's own before the default."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from accounts.errors import Conflict, InvalidInput
+from accounts.models import AuditEntry, Customer
+from billing.models import MarginRule
+from billing.selectors.margins import margin_in_force
+from billing.services.margins import set_margin
+from tests.billing import factories
+from tests.billing.commands import run
+
+pytestmark = pytest.mark.django_db
+
+JANUARY, JUNE, JULY = date(2026, 1, 1), date(2026, 6, 1), date(2026, 7, 1)
+
+
+def put(margin: str, on: date, customer: Customer | None = None) -> MarginRule:
+    return set_margin(customer=customer, margin=Decimal(margin), effective_from=on, actor="tests")
+
+
+def share(customer: Customer | None, on: date) -> Decimal | None:
+    rule = margin_in_force(customer, on)
+    return rule.margin if rule else None
+
+
+def test_a_new_rule_ends_the_open_one_on_its_first_day() -> None:
+    customer = factories.customer()
+    old, new = put("0.15", JANUARY), put("0.2", JULY)
+    old.refresh_from_db()
+    assert (old.effective_from, old.effective_to) == (JANUARY, JULY)
+    assert (new.effective_from, new.effective_to) == (JULY, None)
+    assert share(customer, date(2025, 12, 31)) is None
+    assert share(customer, JANUARY) == Decimal("0.15")
+    assert share(customer, date(2026, 6, 30)) == Decimal("0.15")
+    assert share(customer, JULY) == Decimal("0.2")
+
+
+def test_a_customers_own_rule_comes_before_the_default_while_it_lasts() -> None:
+    gaon, other = factories.customer("gaon"), factories.customer("other")
+    put("0.15", JANUARY)
+    put("0.1", JUNE, gaon)
+    assert share(gaon, date(2026, 5, 31)) == Decimal("0.15")
+    assert share(gaon, JUNE) == Decimal("0.1")
+    assert share(other, JUNE) == Decimal("0.15")
+    assert share(None, JUNE) == Decimal("0.15")
+
+
+def test_the_same_rule_again_writes_nothing() -> None:
+    first = put("0.15", JANUARY)
+    assert put("0.15000", JANUARY).pk == first.pk
+    assert MarginRule.objects.count() == AuditEntry.objects.filter(action="set_margin").count() == 1
+
+
+@pytest.mark.parametrize("on", [JANUARY, JUNE, JULY])
+def test_a_rule_never_starts_on_or_before_the_one_it_ends(on: date) -> None:
+    put("0.15", JULY)
+    with pytest.raises(Conflict) as refused:
+        put("0.2", on)
+    assert refused.value.field == "effective_from"
+    assert list(MarginRule.objects.values_list("margin", "effective_to")) == [(Decimal("0.15"), None)]
+
+
+@pytest.mark.parametrize("margin", ["1", "1.5", "-0.01", "NaN", "Infinity", "0.150001"])
+def test_a_share_of_the_selling_price_is_below_one(margin: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        put(margin, JANUARY)
+    assert refused.value.field == "margin"
+    assert not MarginRule.objects.exists()
+
+
+def test_selling_at_cost_is_a_margin() -> None:
+    assert put("0", JANUARY).margin == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE billing_marginrule SET margin = 0.5",
+        "UPDATE billing_marginrule SET effective_from = '2020-01-01'",
+        "DELETE FROM billing_marginrule",
+        "INSERT INTO billing_marginrule (margin, effective_from, created_at, created_by)"
+        " VALUES (0.3, '2026-03-01', now(), 'x')",
+    ],
+)
+def test_the_database_keeps_the_history_of_margins(sql: str) -> None:
+    put("0.15", JANUARY)
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql)
+    assert list(MarginRule.objects.values_list("margin", "effective_from")) == [(Decimal("0.15"), JANUARY)]
+
+
+def test_the_command_sets_a_customers_margin() -> None:
+    factories.customer("gaon")
+    code, answer = run("set_margin", "0.12", "--customer", "gaon", "--from", "2026-06-01")
+    rule = MarginRule.objects.get()
+    assert code == 0
+    assert answer == {
+        "id": rule.pk,
+        "customer": "gaon",
+        "margin": "0.12",
+        "effective_from": "2026-06-01",
+        "effective_to": None,
+    }
+    assert (rule.customer.slug, rule.created_by) == ("gaon", "command set_margin")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "field"),
+    [
+        (["1"], "invalid_input", "margin"),
+        (["15%"], "invalid_input", "margin"),
+        (["0.15", "--from", "2026-13-01"], "invalid_input", "from"),
+        (["0.15", "--customer", "nobody"], "not_found", "customer"),
+    ],
+)
+def test_the_command_names_what_is_wrong(arguments: list[str], code: str, field: str) -> None:
+    exit_code, answer = run("set_margin", *arguments)
+    assert (exit_code, answer["error"]["code"], answer["error"]["field"]) == (2, code, field)
