@@ -16,7 +16,8 @@ from weasyprint import HTML
 from weasyprint.urls import FatalURLFetchingError
 
 from billing.documents import BankAccount, DocumentLine, ExchangeEvidence, InvoiceDocument
-from billing.pdf import NothingFetched, UnknownTemplate, render_invoice, require_fonts
+from billing.pdf import RenderingError, UnknownTemplate, render_invoice, require_printing
+from billing.pdf.press import NothingFetched, print_html
 from catalog.money import Rounding, exact_sum
 from tests.documents.golden import assert_golden
 from tests.documents.samples import (
@@ -107,7 +108,7 @@ def test_another_process_gives_the_same_bytes() -> None:
         "import hashlib, tests.documents.samples as s; from billing.pdf import render_invoice;"
         "print(hashlib.sha256(render_invoice(s.invoice())).hexdigest())"
     )
-    other = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    other = run_python(program)
     assert other.stdout.strip() == hashlib.sha256(render_invoice(invoice())).hexdigest()
 
 
@@ -288,8 +289,13 @@ def test_another_template_version_is_refused() -> None:
         render_invoice(replace(invoice(), template_version=2))
 
 
-def test_installed_fonts_are_found() -> None:
-    require_fonts()
+def test_page_that_wants_a_resource_is_not_printed() -> None:
+    with pytest.raises(RenderingError, match="may not load anything: file:///etc/passwd"):
+        print_html("<link rel=attachment href=file:///etc/passwd>")
+
+
+def test_this_machine_can_print() -> None:
+    require_printing()
 
 
 NO_FONT = "<fontconfig><dir>{0}</dir><cachedir>{0}</cachedir></fontconfig>"
@@ -297,19 +303,44 @@ ONLY_REGULAR = """<fontconfig><dir>/usr/share/fonts</dir><cachedir>{0}</cachedir
 <patelt name="postscriptname"><string>NanumGothicBold</string></patelt></pattern></rejectfont></selectfont></fontconfig>"""
 
 
+def run_python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh process, which has not loaded WeasyPrint yet."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("configuration", "missing"), [(NO_FONT, "NanumGothic and NanumGothicBold"), (ONLY_REGULAR, "NanumGothicBold")]
 )
 def test_missing_font_is_an_error_that_says_what_to_install(configuration: str, missing: str, tmp_path: Path) -> None:
     (tmp_path / "fonts.conf").write_text(configuration.format(tmp_path))
-    run = subprocess.run(
-        [sys.executable, "-c", "from billing.pdf import require_fonts; require_fonts()"],
-        cwd=REPOSITORY,
-        env={**os.environ, "FONTCONFIG_FILE": str(tmp_path / "fonts.conf")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    program = "from billing.pdf import require_printing; require_printing()"
+    run = run_python(program, FONTCONFIG_FILE=str(tmp_path / "fonts.conf"))
     assert run.returncode == 1
-    assert f"billing.pdf.MissingFont: {missing} not found." in run.stderr
+    assert f"MissingFont: {missing} not found." in run.stderr
     assert "apt-get install fonts-nanum" in run.stderr
+
+
+def test_missing_pango_is_an_error_that_says_what_to_install() -> None:
+    program = (
+        "import cffi\n"
+        "def not_there(self, name, flags=0): raise OSError(f'cannot load library {name!r}')\n"
+        "cffi.FFI.dlopen = not_there\n"
+        "from billing.pdf import require_printing\n"
+        "require_printing()"
+    )
+    run = run_python(program)
+    assert run.returncode == 1
+    assert "MissingLibrary: Pango could not be loaded." in run.stderr
+    assert "apt-get install libpangoft2-1.0-0" in run.stderr
+
+
+def test_printing_library_is_not_loaded_before_something_is_printed() -> None:
+    run = run_python("import sys, billing.pdf; print('weasyprint' in sys.modules)")
+    assert run.stdout == "False\n"

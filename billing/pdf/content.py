@@ -1,23 +1,9 @@
-"""The invoice PDF: a frozen document in, bytes out. The same document gives the same bytes.
-
-Templates under `templates/invoices/<locale>/` hold the wording of each language as it is (see docs/adr/0002); they are
-given text only, so nothing is formatted, translated or looked up while the page is made.
-"""
+"""What the invoice templates print: the frozen document, every number and date already written out."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, NoReturn
-
-from django.template import Context, Engine
-from weasyprint import CSS, HTML
-from weasyprint.text.ffi import ffi, fontconfig
-from weasyprint.text.fonts import FontConfiguration
-from weasyprint.urls import FatalURLFetchingError, URLFetcher
+from typing import Any
 
 from billing import formatting
 from billing.documents import DocumentLine, InvoiceDocument, Party
@@ -25,118 +11,12 @@ from billing.formatting import Column, date_text, month_text, one_line
 from billing.hangul import amount_in_words
 from catalog.money import decimal_text
 
-#: What `InvoiceDocument.template_version` says of documents that these templates were made for.
-TEMPLATE_VERSION = 1
-
-_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-_ENGINE = Engine(dirs=[str(_TEMPLATES)])
-_FONTS = ("NanumGothic", "NanumGothicBold")
 # Enough digits of the USD total that the won come out the same to a billionth.
 _FORMULA_DECIMALS = 12
 
-# WeasyPrint does not promise to be thread safe, Pango's font map is shared, and Celery runs us in a thread pool.
-_RENDERING = threading.Lock()
 
-
-class RenderingError(RuntimeError):
-    """The document could not be made into a PDF; nothing about the invoice is wrong."""
-
-
-class MissingFont(RenderingError):
-    """The Korean font is not installed; the page would be boxes or another face."""
-
-
-class UnknownTemplate(RenderingError):
-    """The document asks for a template version that this release does not have."""
-
-
-class NothingFetched(URLFetcher):  # type: ignore[misc]  # WeasyPrint has no types
-    """Refuses every address. The documents need no outside resource, so a request for one is an attack or a mistake."""
-
-    def fetch(self, url: str, headers: Any = None) -> NoReturn:
-        """Ends the rendering; an ordinary error would only be logged and the page go out with a hole."""
-        raise FatalURLFetchingError(f"a document may not load anything: {url[:200]}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Press:
-    """What every rendering shares; a font configuration for each would grow by a megabyte a document."""
-
-    fonts: FontConfiguration
-    css: CSS
-
-
-def render_invoice(document: InvoiceDocument) -> bytes:
-    """The PDF of an invoice: A4, embedded subset of NanumGothic, title, author and date set, no clock read.
-
-    Thread safe. Raises `MissingFont`, `UnknownTemplate` or `RenderingError`.
-    """
-    if document.template_version != TEMPLATE_VERSION:
-        raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
-    template = _ENGINE.get_template(f"invoices/{document.locale}/invoice.html")
-    html = template.render(Context(_content(document)))
-    with _RENDERING:
-        return _print(html, press=_press())
-
-
-def require_fonts() -> None:
-    """Raises `MissingFont` unless Korean text comes out in the font that the documents are set in."""
-    with _RENDERING:
-        _press()
-
-
-@lru_cache(maxsize=1)
-def _press() -> _Press:
-    fonts = FontConfiguration()
-    if missing := [name for name in _FONTS if not _is_installed(name, fonts)]:
-        raise MissingFont(
-            f"{' and '.join(missing)} not found. Install NanumGothic (Debian, Ubuntu: apt-get install fonts-nanum), "
-            "then start again."
-        )
-    css = CSS(
-        string=(_TEMPLATES / "invoices" / "invoice.css").read_text("utf-8"),
-        font_config=fonts,
-        url_fetcher=NothingFetched(),
-    )
-    return _Press(fonts, css)
-
-
-def _is_installed(postscript_name: str, fonts: FontConfiguration) -> bool:
-    """Whether fontconfig has the face itself; it answers with another one, or with nothing, where it has not.
-
-    Asked before anything is drawn: without a single font Pango does not fail, it takes the whole process down.
-    """
-    wanted = postscript_name.encode()
-    pattern = ffi.gc(fontconfig.FcPatternCreate(), fontconfig.FcPatternDestroy)
-    fontconfig.FcPatternAddString(pattern, b"postscriptname", wanted)
-    fontconfig.FcConfigSubstitute(fonts._config, pattern, fontconfig.FcMatchFont)
-    fontconfig.FcDefaultSubstitute(pattern)
-    match = fontconfig.FcFontMatch(fonts._config, pattern, ffi.new("FcResult *"))
-    if match == ffi.NULL:
-        return False
-    match = ffi.gc(match, fontconfig.FcPatternDestroy)
-    name = ffi.new("FcChar8 **")
-    fontconfig.FcPatternGetString(match, b"postscriptname", 0, name)
-    return name[0] != ffi.NULL and bool(ffi.string(name[0]) == wanted)
-
-
-def _print(html: str, *, press: _Press) -> bytes:
-    try:
-        pdf = HTML(string=html, url_fetcher=NothingFetched()).write_pdf(
-            font_config=press.fonts,
-            stylesheets=[press.css],
-            # The identifier is a digest of the content, not of the clock.
-            pdf_identifier=True,
-            presentational_hints=False,
-        )
-    except FatalURLFetchingError as error:
-        raise RenderingError(str(error)) from error
-    assert isinstance(pdf, bytes)
-    return pdf
-
-
-def _content(document: InvoiceDocument) -> dict[str, Any]:
-    """Everything the templates print, as text."""
+def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
+    """Everything the templates print; text, lists of it, and whether a part is printed at all."""
     locale = document.locale
     column = formatting.column([Fraction(line.cost_usd) for line in document.lines])
     groups = _groups(document, column)

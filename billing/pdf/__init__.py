@@ -1,0 +1,61 @@
+"""The invoice PDF: a frozen document in, bytes out. The same document gives the same bytes.
+
+Templates under `templates/invoices/<locale>/` hold the wording of each language as it is (see docs/adr/0002); they are
+given text only, so nothing is formatted, translated or looked up while the page is made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from django.template import Context, Engine
+
+from billing.documents import InvoiceDocument
+from billing.pdf.content import invoice_content
+from billing.pdf.errors import MissingFont, MissingLibrary, RenderingError, UnknownTemplate
+
+__all__ = [
+    "TEMPLATE_VERSION",
+    "MissingFont",
+    "MissingLibrary",
+    "RenderingError",
+    "UnknownTemplate",
+    "render_invoice",
+    "require_printing",
+]
+
+#: What `InvoiceDocument.template_version` says of documents that these templates were made for.
+TEMPLATE_VERSION = 1
+
+_ENGINE = Engine(dirs=[str(Path(__file__).resolve().parents[2] / "templates")])
+
+
+def render_invoice(document: InvoiceDocument) -> bytes:
+    """The PDF of an invoice: A4, embedded subset of NanumGothic, title, author and date set, no clock read.
+
+    Thread safe. Raises `RenderingError` (see `billing.pdf.errors`).
+    """
+    if document.template_version != TEMPLATE_VERSION:
+        raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
+    template = _ENGINE.get_template(f"invoices/{document.locale}/invoice.html")
+    html = template.render(Context(invoice_content(document)))
+    pdf: bytes = _press().print_html(html)
+    return pdf
+
+
+def require_printing() -> None:
+    """Raises `MissingFont` or `MissingLibrary`, each saying what to install, unless documents can be printed here."""
+    _press().require_fonts()
+
+
+def _press() -> ModuleType:
+    """The press, loaded on first use: it takes half a second and Pango, and most commands print nothing."""
+    try:
+        from billing.pdf import press
+    except OSError as error:
+        raise MissingLibrary(
+            "Pango could not be loaded. Install it (Debian, Ubuntu: apt-get install libpangoft2-1.0-0 "
+            f"libharfbuzz-subset0 fonts-nanum), then start again. {error}"
+        ) from error
+    return press
