@@ -66,7 +66,7 @@ def plan_sync(
             if entry.kind is PriceKind.QUARANTINED:
                 plan.quarantined.append(entry)
             continue
-        touched = _plan_price(plan, entry, prices.get(model.pk, ()), at=at)
+        touched = _plan_price(plan, entry, prices.get(model.pk, ()), at=at, backfilled=backfilled)
         if not backfilled:
             touched |= _plan_model(plan, entry, model)
         plan.unchanged += not touched
@@ -78,7 +78,7 @@ def plan_sync(
     return plan
 
 
-def _plan_price(plan: Plan, entry: ListedModel, intervals: Sequence[Price], *, at: datetime) -> bool:
+def _plan_price(plan: Plan, entry: ListedModel, intervals: Sequence[Price], *, at: datetime, backfilled: bool) -> bool:
     """Plan what becomes of one known model's price; True when there is something to write."""
     current = intervals[0] if intervals and intervals[0].effective_from <= at else None
     if current is not None and says_the_same(current, entry, at=at):
@@ -89,7 +89,8 @@ def _plan_price(plan: Plan, entry: ListedModel, intervals: Sequence[Price], *, a
         plan.quarantined.append(entry)
     if current is None:
         plan.opened.append(OpenedPrice(entry, intervals[0].effective_from if intervals else None))
-    elif current.effective_to is not None or current.effective_from == at:
+    elif current.effective_to is not None or current.effective_from == at or backfilled:
+        # An open price that a later listing left as it was has been confirmed by it.
         plan.conflicts.append(entry.model_id)
         return False
     else:

@@ -83,9 +83,9 @@ def sync_catalog(
     price interval stays open, so that events which arrive late, or calls the upstream still answers, are priced.
 
     A back-dated listing fills in what was not known: a model without a price at `at` gets one up to its next. It never
-    rewrites: one that contradicts a price which is already closed, or which begins at that very instant, is refused. When
-    a later listing was applied before, models are neither described, retired nor returned by it, and a model that only it
-    names is created retired.
+    rewrites: one that contradicts a price which is already closed, which begins at that very instant, or which a later
+    listing left as it was, is refused. When a later listing was applied before, models are neither described, retired nor
+    returned by this one, and a model that only it names is created retired.
 
     All or nothing. Raises InvalidListing, FutureListing, HistoryConflict, ShrunkenListing (unless `accept_shrink`).
     """

@@ -73,6 +73,18 @@ def test_a_price_that_was_in_force_is_never_rewritten(at: datetime) -> None:
     assert row_versions() == before
 
 
+def test_an_open_price_that_a_later_listing_left_alone_was_in_force_too() -> None:
+    sync(entry("a/x", "0.000003"), entry("a/y"))
+    sync(entry("a/x", "0.000003"), entry("a/y", "0.000004"), at=JUNE)
+    before = row_versions()
+
+    with pytest.raises(HistoryConflict) as refusal:
+        sync(entry("a/x", "0.000001"), entry("a/y"), at=LATER_IN_MAY)
+
+    assert refusal.value.data == {"models": ["a/x"], "count": 1}
+    assert row_versions() == before
+
+
 def test_a_conflict_names_ten_models_and_counts_all() -> None:
     sync(*(entry(f"a/{number:02}", "0.000003") for number in range(12)))
 
@@ -83,7 +95,7 @@ def test_a_conflict_names_ten_models_and_counts_all() -> None:
     assert "a/09 and 2 more" in refusal.value.message
 
 
-def test_an_open_price_can_end_in_the_past_it_was_not_read_in() -> None:
+def test_prices_follow_one_another_without_a_gap() -> None:
     sync(entry("a/x", "0.000003"))
     sync(entry("a/x", "0.000002"), at=JULY)
 
