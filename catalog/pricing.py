@@ -2,7 +2,7 @@
 
 A `PriceSheet` is the parsed form of one catalog price object: decimal strings of USD per token (or per image,
 search, request) and conditional overrides. Parsing refuses what it does not know, because a price key or a
-condition that is skipped silently is a wrong bill; pricing itself never fails, never rounds and never parses.
+condition that is skipped silently is a wrong bill; pricing itself never parses and never rounds.
 
 The formula is DESIGN section 4. Every token of the prompt is priced once (cache read, cache write, audio or
 plain) and every token of the completion once (reasoning, audio, image or plain).
@@ -158,7 +158,7 @@ class _Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class _Override:
+class Override:
     """One conditional price list: applies when every condition it carries holds."""
 
     prices: Mapping[str, Decimal]
@@ -166,6 +166,7 @@ class _Override:
     window: tuple[int, int] | None  # minutes of the UTC day, half open, wraps midnight when start > end
 
     def applies(self, prompt_tokens: int, minute: int) -> bool:
+        """Whether it applies to a request of `prompt_tokens` at a minute of the UTC day."""
         if self.min_prompt_tokens is not None and prompt_tokens <= self.min_prompt_tokens:
             return False
         return self.window is None or _in_window(self.window, minute)
@@ -176,15 +177,13 @@ class PriceSheet:
     """The prices of one model, parsed once; `cost` may be called from several threads."""
 
     prices: Mapping[str, Decimal]
-    overrides: tuple[_Override, ...]
+    overrides: tuple[Override, ...]
     _base: _Rates = field(repr=False, compare=False)
     _overridden: dict[int, _Rates] = field(repr=False, compare=False)  # by bit set of the overrides that apply
 
     @classmethod
     def parse(cls, components: Mapping[str, str], overrides: Sequence[Mapping[str, Any]] = ()) -> Self:
-        """Parse price strings (USD per unit) and overrides. Raises PriceError for anything unknown or not a
-        price.
-        """
+        """Parse price strings (USD per unit) and overrides. Raises PriceError for what is unknown or no price."""
         prices = _parse_prices(components, where="")
         for key in REQUIRED_KEYS:
             if key not in prices:
@@ -327,7 +326,7 @@ def _parse_prices(components: Mapping[str, Any], *, where: str) -> dict[str, Dec
     return prices
 
 
-def _parse_override(override: Mapping[str, Any], where: str) -> _Override:
+def _parse_override(override: Mapping[str, Any], where: str) -> Override:
     conditions = {key: value for key, value in override.items() if key in CONDITION_KEYS}
     rest = {key: value for key, value in override.items() if key not in CONDITION_KEYS}
     for key in rest:
@@ -347,7 +346,7 @@ def _parse_override(override: Mapping[str, Any], where: str) -> _Override:
                 "min_prompt_tokens",
                 f"{where}min_prompt_tokens: not a whole number of tokens",
             )
-    return _Override(_parse_prices(rest, where=where), threshold, window)
+    return Override(_parse_prices(rest, where=where), threshold, window)
 
 
 def _parse_window(start: Any, end: Any, where: str) -> tuple[int, int]:
@@ -395,7 +394,7 @@ def _in_window(window: tuple[int, int], minute: int) -> bool:
     return start <= minute < end if start < end else minute >= start or minute < end
 
 
-def _covers_day(windows: Sequence[_Override], key: str) -> bool:
+def _covers_day(windows: Sequence[Override], key: str) -> bool:
     """Whether time windows alone give `key` a price at every minute of the day."""
     carrying = [override.window for override in windows if key in override.prices and override.window]
     return all(any(_in_window(window, minute) for window in carrying) for minute in range(MINUTES_PER_DAY))

@@ -36,19 +36,14 @@ class Body:
         for name in names:
             value = self._values.get(name)
             if value is not None:
-                return _count(value, f"{self.path}.{name}")
+                if type(value) is not int or not 0 <= value <= MAX_COUNT:
+                    raise _no_count(value, f"{self.path}.{name}")
+                return value
         return None
 
     def part(self, *names: str) -> int:
         """As `count`, for a part of a total: when the body does not mention it, there was none."""
         return self.count(*names) or 0
-
-    def required(self, *names: str) -> int:
-        """As `count`, for a total: refused when it is missing."""
-        count = self.count(*names)
-        if count is None:
-            raise self.missing(names[0])
-        return count
 
     def missing(self, name: str) -> UsageRefused:
         """The refusal for a count that must be there."""
@@ -62,7 +57,7 @@ class Body:
                 if not isinstance(value, Mapping):
                     raise UsageRefused(f"{self.path}.{name}", "must be an object")
                 return Body(value, f"{self.path}.{name}")
-        return Body({}, f"{self.path}.{names[0]}")
+        return _NOTHING
 
     def objects(self, *names: str) -> list["Body"]:
         """The objects of the list under the first of `names` that is there; none when none is."""
@@ -96,12 +91,13 @@ def _objects(value: Any, path: str) -> list[Body]:
     return entries
 
 
-def _count(value: Any, path: str) -> int:
-    """A JSON integer, neither negative nor above MAX_COUNT: no text, no 12.0, no true."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageRefused(path, "must be a whole number")
+def _no_count(value: Any, path: str) -> UsageRefused:
+    """Why a value is no count, which is a JSON integer from 0 to MAX_COUNT: no text, no 12.0, no true."""
+    if type(value) is not int:
+        return UsageRefused(path, "must be a whole number")
     if value < 0:
-        raise UsageRefused(path, "must not be negative")
-    if value > MAX_COUNT:
-        raise UsageRefused(path, f"must be at most {MAX_COUNT}")
-    return value
+        return UsageRefused(path, "must not be negative")
+    return UsageRefused(path, f"must be at most {MAX_COUNT}")
+
+
+_NOTHING = Body({}, "usage")
