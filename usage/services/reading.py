@@ -139,6 +139,8 @@ class _ArrayScanner:
             elif character in b"]}":
                 self._depth -= 1
                 if self._depth == 0:
+                    if character != b"]":
+                        raise InvalidJson("the brackets of the JSON array do not come out")
                     yield from self._cut(chunk[begin : found.start()], last=True)
                     begin, self._done = position, True
             elif self._depth == 1:
