@@ -53,7 +53,7 @@ def _rendered(name: str, document: InvoiceDocument) -> str:
     return template.render(Context(_content(document), autoescape=name.endswith(".html")))
 
 
-def _content(document: InvoiceDocument) -> dict[str, str | bool]:
+def _content(document: InvoiceDocument) -> dict[str, str]:
     """Everything the templates print, as text."""
     locale = document.locale
     return {
@@ -69,7 +69,6 @@ def _content(document: InvoiceDocument) -> dict[str, str | bool]:
         "supply": formatting.won_sign(document.supply_krw),
         "vat": formatting.won_sign(document.vat_krw),
         "total": formatting.won_sign(document.total_krw),
-        "is_payable": document.total_krw > 0,
         "bank": one_line(document.bank.bank),
         "bank_number": one_line(document.bank.number),
         "bank_holder": one_line(document.bank.holder),

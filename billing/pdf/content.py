@@ -37,7 +37,6 @@ def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
         "bank_number": one_line(document.bank.number),
         "bank_holder": one_line(document.bank.holder),
         "deposit_code": one_line(document.deposit_code),
-        "is_payable": document.total_krw > 0,
         "words": amount_in_words(document.total_krw),
         "supply": formatting.won(document.supply_krw),
         "vat": formatting.won(document.vat_krw),

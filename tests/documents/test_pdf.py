@@ -51,7 +51,6 @@ CASES: dict[str, InvoiceDocument] = {
         exchange=ExchangeEvidence(rule="fixed", rate=Decimal("1400"), source="contract", source_date=None),
         margin=Decimal("0.125"),
     ),
-    "invoice_free": invoice(lines_of(OCTOBER[4:])),
 }
 
 
