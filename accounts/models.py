@@ -61,7 +61,7 @@ class Customer(models.Model):
     class Status(models.TextChoices):
         ACTIVE = "active", _("active")
         SUSPENDED = "suspended", _("suspended")
-        CLOSED = "closed", _("closed")
+        CLOSED = "closed", _("contract ended")
 
     class ExchangeRule(models.TextChoices):
         MONTH_END = "month_end", _("last rate of the month")

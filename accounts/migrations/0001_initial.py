@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('slug', models.SlugField(max_length=60, unique=True, verbose_name='slug')),
                 ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('status', models.CharField(choices=[('active', 'active'), ('suspended', 'suspended'), ('closed', 'closed')], default='active', max_length=12, verbose_name='status')),
+                ('status', models.CharField(choices=[('active', 'active'), ('suspended', 'suspended'), ('closed', 'contract ended')], default='active', max_length=12, verbose_name='status')),
                 ('locale', models.CharField(choices=[('ko', '한국어'), ('en', 'English')], default='ko', max_length=2, verbose_name='language')),
                 ('exchange_rule', models.CharField(choices=[('month_end', 'last rate of the month'), ('daily', "each day's rate"), ('fixed', 'contract rate')], default='month_end', max_length=12, verbose_name='exchange rule')),
                 ('fixed_rate_krw_per_usd', models.DecimalField(blank=True, decimal_places=4, max_digits=12, null=True, verbose_name='contract rate (KRW per USD)')),
