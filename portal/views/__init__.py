@@ -1,0 +1,1 @@
+"""The customer pages, one module a page."""

@@ -1,0 +1,89 @@
+"""청구서: list, one invoice, its PDF."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+
+from billing import formatting
+from billing.documents import InvoiceDocument
+from billing.models import Invoice
+from billing.services.delivering import ensure_invoice_pdf
+from portal.selectors import issued_invoices
+from portal.views.tenancy import CustomerPage
+
+
+class InvoicesPage(CustomerPage):
+    section = "invoices"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.render("invoices.html", {"invoices": issued_invoices(self.customer).defer("document")})
+
+
+class InvoicePage(CustomerPage):
+    """One invoice as it was issued: everything comes from the frozen document, nothing is computed anew."""
+
+    section = "invoices"
+
+    def get(self, request: HttpRequest, number: str) -> HttpResponse:
+        invoice = get_object_or_404(issued_invoices(self.customer), number=number)
+        assert invoice.document is not None  # a constraint gives every issued invoice one
+        document = InvoiceDocument.from_json(invoice.document)
+        context = {
+            "invoice": invoice,
+            "tax_invoice": getattr(invoice, "tax_invoice", None),
+            "document": document,
+            "is_payable": invoice.status == Invoice.Status.ISSUED and document.total_krw > 0,
+            "is_sandbox": settings.TAX_PROVIDER == "sandbox",
+            "has_cache": any(line.cache_read_tokens for line in document.lines),
+            "has_months": any(line.month != document.month for line in document.lines),
+            "formula": _formula(document),
+            **_lines(document),
+        }
+        return self.render("invoice.html", context)
+
+
+class InvoicePdfPage(CustomerPage):
+    """The very bytes that were mailed; made now if nothing has asked for them yet."""
+
+    section = "invoices"
+
+    def get(self, request: HttpRequest, number: str) -> HttpResponse:
+        invoice = get_object_or_404(issued_invoices(self.customer), number=number)
+        pdf = ensure_invoice_pdf(invoice=invoice, now=self.now)
+        name = _("invoice") + f"_{invoice.month:%Y-%m}_{invoice.number}.pdf"
+        response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
+        response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
+        return response
+
+
+def _lines(document: InvoiceDocument) -> dict[str, Any]:
+    """The lines with their dollars as one column that adds up, as on the PDF."""
+    costs = formatting.column([Fraction(line.cost_usd) for line in document.lines])
+    texts = [costs.text(cell) for cell in costs.cells]
+    return {"rows": list(zip(document.lines, texts, strict=True)), "cost": costs.text(costs.total)}
+
+
+def _formula(document: InvoiceDocument) -> dict[str, Any]:
+    """How the won came about, with digits enough to follow it on a calculator."""
+    exchange = document.exchange
+    bases = formatting.column([one.base_krw for one in exchange.daily])
+    costs = formatting.column([Fraction(one.cost_usd) for one in exchange.daily])
+    daily = zip(exchange.daily, costs.cells, bases.cells, strict=True)
+    return {
+        "cost": formatting.cut(Fraction(document.cost_usd), least=2, most=12),
+        "rate": formatting.rate_text(exchange.rate) if exchange.rate is not None else "",
+        "margin": formatting.percent_text(document.margin),
+        "exact_supply": formatting.cut(document.exact_supply_krw, least=0, most=4),
+        "exact_vat": formatting.cut(Fraction(document.supply_krw, 10), least=0, most=1),
+        "base": bases.text(bases.total),
+        "days": [
+            (one, costs.text(cost), formatting.rate_text(one.rate), bases.text(base)) for one, cost, base in daily
+        ],
+    }

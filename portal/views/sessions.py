@@ -1,0 +1,70 @@
+"""Coming in, going out, and the front door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm, UsernameField
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.models import User
+from accounts.selectors import customers_of
+from portal.services import ATTEMPT_WINDOW, forget_login_attempts, register_login_attempt
+
+
+class LoginForm(AuthenticationForm):
+    """E-mail and password. What is wrong is never said more exactly than that one of them is."""
+
+    username = UsernameField(
+        label=_("e-mail"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
+    )
+    error_messages = {
+        "invalid_login": _("The e-mail address or the password is wrong."),
+        "inactive": _("The e-mail address or the password is wrong."),
+    }
+
+
+class LoginView(auth_views.LoginView):
+    """The login page; it stops looking at passwords after ten wrong ones for one e-mail from one address."""
+
+    template_name = "portal/login.html"
+    authentication_form = LoginForm
+    redirect_authenticated_user = True
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not register_login_attempt(**self._who(), now=timezone.now()):
+            response = render(request, "429.html", status=429)
+            response["Retry-After"] = str(int(ATTEMPT_WINDOW.total_seconds()))
+            return response
+        return super().post(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        forget_login_attempts(**self._who())
+        return super().form_valid(form)
+
+    def _who(self) -> dict[str, str]:
+        # PostgreSQL has no NUL in text; the form refuses it a moment later.
+        email = self.request.POST.get("username", "").replace("\x00", "").strip()[:254]
+        return {"email": email, "address": self.request.META.get("REMOTE_ADDR", "")}
+
+
+@require_safe
+@never_cache
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """To the pages of one's first customer; somebody without any is told so."""
+    assert isinstance(request.user, User)
+    first = customers_of(request.user).first()
+    if first is not None:
+        return redirect("portal:dashboard", slug=first.slug)
+    return render(request, "portal/no_customer.html")
