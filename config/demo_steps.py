@@ -19,10 +19,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import transaction
 
 from accounts.models import Customer, Membership, SellerProfile, TaxProfile, User
 from accounts.services import add_seller_profile, add_tax_profile, create_api_key, create_customer
 from billing.adapters.registry import tax_provider
+from billing.audit import check_books
 from billing.models import Delivery, Invoice, MarginRule, TaxInvoice
 from billing.selectors.exchange import newest_rate_for
 from billing.selectors.runs import invoice_dict
@@ -87,6 +89,12 @@ def close(month: BillingMonth) -> dict[str, Any]:
     return dict(json.loads(output.getvalue()))
 
 
+def check() -> dict[str, Any]:
+    """What `check_books` finds."""
+    results = check_books()
+    return {"ok": not any(result.violations for result in results)}
+
+
 def deliver(say: Say, *, clock: Callable[[], datetime]) -> None:
     """Wait until PDFs, mails and tax invoices are out, working along with the worker."""
     deadline = time.monotonic() + DELIVERY_PATIENCE_SECONDS
@@ -124,7 +132,6 @@ def _issue_late(say: Say, *, clock: Callable[[], datetime]) -> None:
 
 def export(folder: Path, *, month: BillingMonth, now: datetime) -> dict[str, Any]:
     """One PDF an invoice, one .eml a mail, one JSON a tax invoice, and summary.json, under `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows = []
     invoices = Invoice.objects.filter(month=month.first_on).exclude(status=Invoice.Status.VOID)
     for invoice in invoices.select_related("customer", "tax_invoice").order_by("number"):
@@ -149,6 +156,7 @@ def export(folder: Path, *, month: BillingMonth, now: datetime) -> dict[str, Any
     return summary
 
 
+@transaction.atomic
 def grant_access(folder: Path, customers: list[dict[str, Any]]) -> dict[str, Any]:
     """Logins and keys for trying things out, kept in access.json (0600) because keys are shown only once.
 
@@ -219,6 +227,7 @@ def _json(value: object) -> bytes:
 
 def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Whole or not at all: whoever kills the demo finds either the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.touch(mode=mode)
     partial.write_bytes(content)

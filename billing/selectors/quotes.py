@@ -82,6 +82,10 @@ def quote(
     if priced.sheet is None:
         raise _no_price(priced.model_id, priced.kind, priced.quarantine_reason, at)
     cost = priced.sheet.cost(reading.quantities, at=at)
+    if cost.unpriced:
+        refusal = NoPrice(f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}", field="usage")
+        refusal.code = "unpriced_component"
+        raise refusal
     used_rate, source = (rate, "given") if rate is not None else _rate_in_force(at)
     used_margin = margin if margin is not None else _margin_in_force(at)
     totals = invoice_totals([exact_product(cost.total_usd, used_rate)], margin=used_margin, rounding=Rounding.HALF_UP)
