@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import beat_init, before_task_publish, celeryd_init
 from kombu import Queue
 from psycopg import sql
@@ -35,9 +36,11 @@ ROUTES = {
 BROKER_URL = env.env_secret("CELERY_BROKER_URL") or "pgmq://"
 VISIBILITY_TIMEOUT_SECONDS = env.env_int("CELERY_VISIBILITY_TIMEOUT_SECONDS", 900, minimum=1)
 
-# Entries are added here: "name": {"task": "billing.tasks.drain_deliveries", "schedule": 60.0} (seconds), or
-# "schedule": crontab(hour=2, minute=0) from celery.schedules, whose hours are UTC.
-BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+# What happens by itself, in seconds or as crontab(hour=2, minute=0) from celery.schedules, whose hours are UTC.
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "drain the outbox": {"task": "billing.deliver_due", "schedule": 30.0},
+    "have next months' partitions": {"task": "usage.tasks.make_partitions", "schedule": crontab(hour=18, minute=5)},
+}
 
 _INSTALL_LOCK = 0x6A656F6E67  # "jeong": any number nobody else locks in this database
 
