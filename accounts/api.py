@@ -11,7 +11,6 @@ from rest_framework import exceptions, permissions
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from accounts.errors import DomainError
 from accounts.models import ApiKey
@@ -88,6 +87,9 @@ def problem(*, status: int, code: str, detail: str, errors: list[dict[str, Any]]
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: refusals become problem+json; anything unforeseen stays a 500 for the log."""
+    # Here, because the module reads this one's classes while it is imported.
+    from rest_framework.views import set_rollback
+
     if isinstance(error, DomainError):
         set_rollback()
         errors = [{"field": error.field, "code": error.code, "detail": error.message}] if error.field else None
