@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.documents import Party
+from billing.documents import InvoiceDocument, Party
 from catalog.money import Rounding, decimal_text, exact_product, round_won, share_out
 
 #: U+20A9. The full-width sign (U+FFE6) looks alike and is found by no search.
@@ -120,6 +120,12 @@ def date_text(day: date, locale: str) -> str:
     if locale == "ko":
         return f"{day.year}년 {day.month}월 {day.day}일"
     return f"{day.day} {_ENGLISH_MONTHS[day.month - 1]} {day.year}"
+
+
+def deadline_text(document: InvoiceDocument) -> str:
+    """By when the tax invoice is due; nothing on an invoice that was itself issued after that day."""
+    late = document.tax_invoice_deadline_on < document.issued_on
+    return "" if late else date_text(document.tax_invoice_deadline_on, document.locale)
 
 
 def month_text(month: str, locale: str) -> str:

@@ -14,7 +14,7 @@ from django.template import Context, Engine
 
 from billing import formatting
 from billing.documents import InvoiceDocument
-from billing.formatting import date_text, month_text, one_line
+from billing.formatting import date_text, deadline_text, month_text, one_line
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _ENGINE = Engine(dirs=[str(_TEMPLATES)])
@@ -65,7 +65,7 @@ def _content(document: InvoiceDocument) -> dict[str, str]:
         "month": month_text(document.month, locale),
         "issued_on": date_text(document.issued_on, locale),
         "due_on": date_text(document.due_on, locale),
-        "tax_invoice_deadline_on": date_text(document.tax_invoice_deadline_on, locale),
+        "tax_invoice_deadline_on": deadline_text(document),
         "supply": formatting.won_sign(document.supply_krw),
         "vat": formatting.won_sign(document.vat_krw),
         "total": formatting.won_sign(document.total_krw),

@@ -7,7 +7,7 @@ from typing import Any
 
 from billing import formatting
 from billing.documents import DocumentLine, InvoiceDocument, Party
-from billing.formatting import Column, date_text, month_text, one_line
+from billing.formatting import Column, date_text, deadline_text, month_text, one_line
 from billing.hangul import amount_in_words
 from catalog.money import decimal_text
 
@@ -29,7 +29,7 @@ def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
         "due_on": date_text(document.due_on, locale),
         "period_start_on": date_text(document.period_start_on, locale),
         "period_end_on": date_text(document.period_end_on, locale),
-        "tax_invoice_deadline_on": date_text(document.tax_invoice_deadline_on, locale),
+        "tax_invoice_deadline_on": deadline_text(document),
         "seller": _party(document.seller),
         "seller_phone": one_line(document.seller_phone),
         "buyer": _party(document.buyer),

@@ -13,6 +13,7 @@ from accounts.services import record_audit
 from billing.documents import BankAccount, DocumentLine, InvoiceDocument, Party
 from billing.errors import NoSellerProfile, NoTaxProfile
 from billing.models import Invoice, InvoiceLine, NumberSequence
+from billing.pdf import TEMPLATE_VERSION
 from billing.selectors.bills import MonthBill
 from billing.selectors.deadlines import tax_invoice_dates
 from billing.services.delivering import enqueue_deliveries
@@ -21,7 +22,6 @@ from billing.services.taxing import record_tax_invoice
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
 
-TEMPLATE_VERSION = 1
 #: Stands in the document until the number is taken, which happens last.
 UNNUMBERED = "-"
 
