@@ -172,9 +172,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 # EXIMBANK_AUTH_KEY: the key of the Export-Import Bank's rate API; without it rates are entered by `set_rate`.
 EXIMBANK_AUTH_KEY = env.env_secret("EXIMBANK_AUTH_KEY") or ""
 # EXIMBANK_URL: where that API is; a test or a relay inside the house has its own.
-EXIMBANK_URL = env.env_text(
-    "EXIMBANK_URL", default="https://oapi.koreaexim.go.kr/site/program/financial/exchangeJSON"
-)
+EXIMBANK_URL = env.env_text("EXIMBANK_URL", default="https://oapi.koreaexim.go.kr/site/program/financial/exchangeJSON")
 # TAX_PROVIDER: which tax-invoice provider to use. Only the embedded sandbox exists so far: nothing reaches the tax office.
 TAX_PROVIDER = env.env_text("TAX_PROVIDER", default="sandbox")
 # TAX_SANDBOX_BEHAVIOUR: accept, reject, timeout_after_accept or unavailable (billing/adapters/tax_sandbox.py).

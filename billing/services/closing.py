@@ -16,7 +16,7 @@ from billing.selectors.previews import quarantine_problem, require_identities
 from billing.services.issuing import issue_invoice
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
-from usage.selectors import customers_with_usage, open_quarantine_count
+from usage.selectors import customers_with_usage, open_quarantine
 from usage.services.locking import hold_customer
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _close_item(*, item_id: int, actor: str, now: datetime) -> BillingRunItem | 
     )
     if period.status == BillingPeriod.Status.CLOSED:
         return _done(item, invoice=period.invoices.exclude(status=Invoice.Status.VOID).first(), now=now)
-    quarantined = open_quarantine_count(customer, month)
+    quarantined = open_quarantine(customer, month).count()
     if quarantined:
         raise quarantine_problem(customer, month, quarantined)
     bill = month_bill(customer, month)

@@ -1,13 +1,14 @@
 """Numbers, dates and foreign text as they stand on paper."""
 
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
 from billing import formatting
-from tests.documents.samples import FOREIGN, SELLER, SOLE_TRADER
+from tests.documents.samples import FOREIGN, SELLER, SOLE_TRADER, invoice
 
 
 def test_won_has_separators_and_the_won_sign_that_searches_find() -> None:
@@ -90,3 +91,10 @@ def test_dates_and_months_by_language() -> None:
 )
 def test_foreign_text_becomes_one_printable_line(text: str, line: str) -> None:
     assert formatting.one_line(text) == line
+
+
+def test_a_deadline_that_has_passed_is_not_promised() -> None:
+    on_time = invoice()
+    late = replace(on_time, tax_invoice_deadline_on=on_time.issued_on - timedelta(days=1))
+    assert formatting.deadline_text(on_time) == formatting.date_text(on_time.tax_invoice_deadline_on, "ko")
+    assert formatting.deadline_text(late) == ""
