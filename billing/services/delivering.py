@@ -183,7 +183,8 @@ def _deliver(delivery: Delivery, *, clock: Callable[[], datetime], provider: Tax
     except DeliveryRefused as refusal:
         return _give_up(delivery, error=str(refusal))
     except Exception as error:
-        logger.warning("delivery %s failed", delivery.pk, exc_info=True)
+        is_known = isinstance(error, DomainError | OSError)  # smtplib's errors are OSErrors
+        logger.warning("delivery %s failed: %s", delivery.pk, _describe(error), exc_info=not is_known)
         return _try_later(delivery, error=_describe(error), now=clock())
     _finish(delivery, now=clock())
     return _DONE
