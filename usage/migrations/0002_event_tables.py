@@ -78,7 +78,8 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('usage_ensure_partition'));
-    IF to_regclass(partition) IS NOT NULL THEN
+    -- Asked of the table itself: to_regclass remembers "absent" across the wait for the lock.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = partition AND pg_table_is_visible(oid)) THEN
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE usage_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition);

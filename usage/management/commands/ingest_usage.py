@@ -34,11 +34,11 @@ class Command(JsonCommand):
 
     def run(self, *, file: str, **options: Any) -> dict[str, Any]:
         answer: dict[str, Any] = {**count_by_status([]), "items": []}
-        try:
-            with _opened(file) as stream:
+        with _opened(file) as stream:
+            try:
                 self._ingest(file_items(stream), answer)
-        except InvalidInput as error:
-            raise UnreadableFile(f"{file}: {error.message}", field="file", stored=_counts(answer)) from None
+            except InvalidInput as error:
+                raise UnreadableFile(f"{file}: {error.message}", field="file", stored=_counts(answer)) from None
         return answer
 
     def show(self, answer: dict[str, Any]) -> None:
