@@ -124,8 +124,11 @@ def _amounts_finding(invoice: Invoice) -> str | None:
         document = InvoiceDocument.from_json(invoice.document or {})
     except DocumentError as error:
         return f"{invoice.number}: document does not hold: {error}"
-    if (document.supply_krw, document.vat_krw, document.total_krw, document.number) != (*amounts, invoice.number):
+    if (document.supply_krw, document.vat_krw, document.total_krw, document.cost_usd) != (*amounts, invoice.cost_usd):
         return f"{invoice.number}: the document says other amounts than the invoice"
+    said = (document.number, document.month, document.margin, document.exchange.rate, document.rounding)
+    if said != (invoice.number, f"{invoice.month:%Y-%m}", invoice.margin, invoice.exchange_rate, invoice.rounding):
+        return f"{invoice.number}: the document names another number, month, margin, rate or rounding than the invoice"
     supply = round_won(document.exact_supply_krw, Rounding(invoice.rounding))
     if (supply, vat_won(supply, Rounding(invoice.rounding))) != amounts[:2]:
         return f"{invoice.number}: recomputed supply {supply}, issued {amounts[0]} + {amounts[1]}"

@@ -101,7 +101,11 @@ def parse_event_line(raw: bytes, *, now: datetime) -> EventDraft:
 
 def parse_usage(raw: bytes) -> dict[str, Any]:
     """A usage object on its own, read as strictly as inside an event. Raises EventRefused, nothing else."""
-    usage = _read_json(raw)
+    try:
+        usage = _read_json(raw)
+    except EventRefused as refused:
+        field = "usage" if refused.field == "event" else f"usage.{refused.field}"
+        raise EventRefused(field, refused.reason) from None
     if not isinstance(usage, dict):
         raise EventRefused("usage", "must be an object")
     _check_tree({"usage": usage})

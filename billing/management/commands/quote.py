@@ -62,8 +62,7 @@ def _usage(text: str) -> dict[str, Any]:
     try:
         return parse_usage(text.encode(errors="surrogateescape"))
     except EventRefused as refused:
-        field = "usage" if refused.field == "event" else refused.field
-        raise InvalidInput(f"{field} {refused.reason}", field=field) from None
+        raise InvalidInput(f"{refused.field} {refused.reason}", field=refused.field) from None
 
 
 def _instant(text: str | None) -> datetime:
