@@ -126,7 +126,8 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=2,
-    worker_enable_remote_control=False,
+    # Over pgmq every worker's control mailbox would be one more table to poll.
+    worker_enable_remote_control=not BROKER_URL.startswith("pgmq://"),
     worker_hijack_root_logger=False,
     beat_schedule=BEAT_SCHEDULE,
     beat_schedule_filename=str(env.var_dir() / "beat-schedule"),
