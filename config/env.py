@@ -94,6 +94,8 @@ def parse_database_url(url: str) -> dict[str, Any]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
+        if host.startswith("%2f"):
+            host = parts.netloc.rpartition("@")[2].split(":")[0]  # a path keeps its case, which hostname folds
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         raise SettingError(f"DATABASE_URL cannot be read; write {form}.") from None
