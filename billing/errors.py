@@ -82,3 +82,9 @@ class RatesUnavailable(NotReady):
     """The publisher of exchange rates can't be asked or doesn't answer as agreed; nothing was guessed."""
 
     code = "rates_unavailable"
+
+
+class TaxProviderMisconfigured(NotReady):
+    """TAX_PROVIDER or a setting of that provider names something that does not exist."""
+
+    code = "tax_provider_misconfigured"

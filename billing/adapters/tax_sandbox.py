@@ -19,7 +19,6 @@ from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -33,6 +32,7 @@ from billing.adapters.tax_provider import (
     ProviderUnavailable,
     Snapshot,
 )
+from billing.errors import TaxProviderMisconfigured
 from billing.models import SandboxTaxDocument
 
 #: Where an approval number names the issuing system; no registered system has this number.
@@ -64,12 +64,12 @@ class SandboxProvider:
 
     @classmethod
     def from_settings(cls) -> SandboxProvider:
-        """Raises ImproperlyConfigured for a behaviour that does not exist."""
+        """Raises TaxProviderMisconfigured for a behaviour that does not exist."""
         try:
             return cls(Behaviour(settings.TAX_SANDBOX_BEHAVIOUR))
         except ValueError:
             known = ", ".join(Behaviour)
-            raise ImproperlyConfigured(
+            raise TaxProviderMisconfigured(
                 f"TAX_SANDBOX_BEHAVIOUR is {settings.TAX_SANDBOX_BEHAVIOUR!r}; it is one of {known}."
             ) from None
 

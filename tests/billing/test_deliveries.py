@@ -284,6 +284,15 @@ def test_the_command_reports_in_one_object(mail_dir: Path) -> None:
     assert len(mails(mail_dir)) == 2
 
 
+def test_a_provider_that_does_not_exist_is_named_before_anything_is_claimed(settings: Any) -> None:
+    settings.TAX_PROVIDER = "popbill"
+    factories.issued_invoice()
+    code, answer = run("deliver_due")
+    assert (code, answer["error"]["code"]) == (2, "tax_provider_misconfigured")
+    assert "TAX_PROVIDER is 'popbill'" in answer["error"]["message"]
+    assert set(Delivery.objects.values_list("status", "attempts")) == {("pending", 0)}
+
+
 def test_the_task_drains_the_outbox(mail_dir: Path) -> None:
     factories.issued_invoice()
     mail_only()

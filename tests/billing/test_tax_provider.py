@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from billing.adapters.registry import tax_provider
@@ -23,6 +22,7 @@ from billing.adapters.tax_provider import (
     Snapshot,
 )
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
+from billing.errors import TaxProviderMisconfigured
 from billing.models import SandboxTaxDocument
 from tests.shared import shared_data
 
@@ -238,8 +238,8 @@ def test_accepting_never_hangs_on_a_transaction_of_ours() -> None:
 def test_settings_name_provider_and_behaviour(settings) -> None:
     assert isinstance(tax_provider(), SandboxProvider)
     settings.TAX_SANDBOX_BEHAVIOUR = "explode"
-    with pytest.raises(ImproperlyConfigured, match="accept, reject, timeout_after_accept, unavailable"):
+    with pytest.raises(TaxProviderMisconfigured, match="accept, reject, timeout_after_accept, unavailable"):
         tax_provider()
     settings.TAX_PROVIDER = "popbill"
-    with pytest.raises(ImproperlyConfigured, match="'popbill'; known providers: sandbox"):
+    with pytest.raises(TaxProviderMisconfigured, match="'popbill'; known providers: sandbox"):
         tax_provider()
