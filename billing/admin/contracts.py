@@ -1,0 +1,133 @@
+"""Exchange rates, margins, holidays: the terms by which usage becomes won."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.admin import (
+    CUSTOMER_LINKS,
+    CustomerFilter,
+    DateInput,
+    OperationForm,
+    OperatorAdmin,
+    ReasonForm,
+    ServiceAddAdmin,
+)
+from accounts.models import Customer
+from billing.formatting import percent_text
+from billing.models import ExchangeRate, HolidayOverride, MarginRule
+from billing.services.exchange import set_rate
+from billing.services.margins import set_margin
+from catalog.money import parse_decimal
+from usage.periods import KST
+
+CUSTOMER_LINKS += [
+    (_("Margin rules"), "admin:billing_marginrule_changelist"),
+    (_("Invoices"), "admin:billing_invoice_changelist"),
+    (_("Deliveries"), "admin:billing_delivery_changelist"),
+    (_("Ledger"), "admin:billing_ledgertransaction_changelist"),
+]
+
+
+class PlainDecimalField(forms.CharField):
+    """A decimal as it is written in the house: ASCII digits and one point. 1,443.20 or 1e3 is asked again, not guessed."""
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if text in self.empty_values:
+            return None
+        try:
+            return parse_decimal(text, field=str(self.label))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+def today() -> Any:
+    """The day in Korea."""
+    return timezone.now().astimezone(KST).date()
+
+
+class RateForm(ReasonForm):
+    """Fields are named as the service names them in its refusals."""
+
+    date = forms.DateField(label=_("published for"), widget=DateInput(), initial=today)
+    rate = PlainDecimalField(label=_("KRW per USD"), help_text=_("As published, such as 1443.20."))
+    source = forms.CharField(
+        label=_("source"), max_length=100, help_text=_("Who published it, such as 서울외국환중개.")
+    )
+    field_order = ("date", "rate", "source", "reason")
+
+
+@admin.register(ExchangeRate)
+class ExchangeRateAdmin(ServiceAddAdmin):
+    add_form = RateForm
+    add_note = _("A newer row for the same day corrects an older one; invoices issued earlier keep their rate.")
+    list_display = ("rate_on", "rate", "source", "reason", "actor", "created_at")
+    list_filter = ("source",)
+    search_fields = ("source", "reason", "actor")
+    date_hierarchy = "rate_on"
+
+    def add_row(self, answers: dict[str, Any], actor: str) -> ExchangeRate:
+        return set_rate(
+            rate_on=answers["date"],
+            rate=answers["rate"],
+            source=answers["source"],
+            reason=answers["reason"],
+            actor=actor,
+            now=timezone.now(),
+        )
+
+
+class MarginForm(OperationForm):
+    customer = forms.ModelChoiceField(
+        label=_("customer"),
+        queryset=Customer.objects.all(),
+        required=False,
+        help_text=_("Empty: everybody without a rule of their own."),
+        widget=AutocompleteSelect(MarginRule._meta.get_field("customer"), admin.site),
+    )
+    margin = PlainDecimalField(label=_("margin"), help_text=_("Share of the selling price: 0.15 is 15 %."))
+    effective_from = forms.DateField(label=_("from"), widget=DateInput(), initial=today)
+
+
+@admin.register(MarginRule)
+class MarginRuleAdmin(ServiceAddAdmin):
+    add_form = MarginForm
+    add_note = _(
+        "The rule in force on a month's last day holds for the whole month. The open rule ends where this begins."
+    )
+    list_display = ("whose", "percent", "effective_from", "effective_to", "created_by", "created_at")
+    list_filter = (CustomerFilter,)
+    list_select_related = ("customer",)
+
+    def add_row(self, answers: dict[str, Any], actor: str) -> MarginRule:
+        return set_margin(
+            customer=answers["customer"],
+            margin=answers["margin"],
+            effective_from=answers["effective_from"],
+            actor=actor,
+        )
+
+    @admin.display(description=_("customer"), ordering="customer__slug")
+    def whose(self, rule: MarginRule) -> str:
+        return rule.customer.slug if rule.customer else str(_("everybody else"))
+
+    @admin.display(description=_("margin"), ordering="margin")
+    def percent(self, rule: MarginRule) -> str:
+        return f"{percent_text(rule.margin)} %"
+
+
+@admin.register(HolidayOverride)
+class HolidayOverrideAdmin(OperatorAdmin):
+    """The one fact of billing that is edited: it moves deadlines of tax invoices that are still to be recorded."""
+
+    list_display = ("day", "is_holiday", "note")
+    list_filter = ("is_holiday",)
+    search_fields = ("note",)
+    date_hierarchy = "day"

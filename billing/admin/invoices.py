@@ -1,0 +1,134 @@
+"""Invoices: everything about them can be seen, nothing can be touched."""
+
+from __future__ import annotations
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnly, ReadOnlyAdmin, list_url
+from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
+from billing.models import Delivery, Invoice, InvoiceLine, InvoicePdf, LedgerTransaction, NumberSequence
+from billing.pdf import RenderingError
+from billing.services.delivering import ensure_invoice_pdf
+from usage.models import UsageRollup
+
+
+class LineInline(ReadOnly, admin.TabularInline):
+    model = InvoiceLine
+    fields = (
+        "position", "kind", "month", "model_name", "requests", "prompt_tokens", "cache_read_tokens", "completion_tokens",
+        "cost_usd", "amount_krw",
+    )  # fmt: skip
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ReadOnlyAdmin):
+    list_display = (
+        "number", "customer", "month", "status", "supply_krw", "vat_krw", "total_krw", "issued_on", "due_on", "tax_state",
+    )  # fmt: skip
+    list_display_links = ("number", "customer")
+    list_filter = ("status", CustomerFilter, MonthFilter, "tax_invoice__status", "exchange_rule")
+    list_select_related = ("customer", "tax_invoice")
+    search_fields = ("number", "customer__slug", "customer__name")
+    ordering = ("-month", "-number")
+    inlines = (LineInline,)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "number",
+                    "customer",
+                    "month",
+                    "status",
+                    "period",
+                    "issued_at",
+                    "issued_on",
+                    "due_on",
+                    "locale",
+                )
+            },
+        ),
+        (gettext_lazy("Amounts"), {"fields": ("supply_krw", "vat_krw", "total_krw")}),
+        (
+            gettext_lazy("How the won came about"),
+            {"fields": ("cost_usd", "exchange_rule", "exchange_rate", "exchange_evidence", "margin", "rounding")},
+        ),
+        (gettext_lazy("The document as issued"), {"fields": ("document",), "classes": ("collapse",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        return super().get_queryset(request).defer("document")
+
+    def get_urls(self) -> list[URLPattern]:
+        pdf = path("<int:invoice_id>/pdf/", self.admin_site.admin_view(self.pdf_view), name="billing_invoice_pdf")
+        return [pdf, *super().get_urls()]
+
+    def links(self, row: Invoice) -> list[tuple[str, str]]:
+        if row.number is None:
+            return []
+        of_customer = {"customer": row.customer.slug}
+        tax_invoice = getattr(row, "tax_invoice", None)
+        tax_url = reverse("admin:billing_taxinvoice_change", args=[tax_invoice.pk]) if tax_invoice else None
+        return [
+            ("PDF", reverse("admin:billing_invoice_pdf", args=[row.pk])),
+            *([(_("Tax invoice"), tax_url)] if tax_url else []),
+            (_("Deliveries"), list_url(Delivery, q=row.number)),
+            (_("Ledger"), list_url(LedgerTransaction, q=row.number)),
+            (_("Usage of the month"), list_url(UsageRollup, **of_customer, billing_month=f"{row.month:%Y-%m}")),
+        ]
+
+    def pdf_view(self, request: HttpRequest, invoice_id: int) -> HttpResponse:
+        """The very bytes that were mailed; made now if nothing has asked for them yet."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        invoice = get_object_or_404(Invoice, pk=invoice_id)
+        if invoice.number is None:
+            raise Http404
+        try:
+            pdf = ensure_invoice_pdf(invoice=invoice, now=timezone.now())
+        except RenderingError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse("admin:billing_invoice_change", args=[invoice.pk]))
+        name = f"{invoice.number}.pdf"
+        response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
+        response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
+        return response
+
+    @admin.display(description=gettext_lazy("tax invoice"), ordering="tax_invoice__status")
+    def tax_state(self, row: Invoice) -> str:
+        tax_invoice = getattr(row, "tax_invoice", None)
+        return tax_invoice.get_status_display() if tax_invoice else EMPTY
+
+
+@admin.register(InvoicePdf)
+class InvoicePdfAdmin(ReadOnlyAdmin):
+    list_display = ("invoice", "sha256", "created_at", "download")
+    list_filter = (InvoiceCustomerFilter, InvoiceMonthFilter)
+    list_select_related = ("invoice",)
+    search_fields = ("invoice__number", "sha256")
+    ordering = ("-created_at", "-pk")
+    fields = ("invoice", "sha256", "created_at", "download")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InvoicePdf]:
+        return super().get_queryset(request).defer("content")
+
+    @admin.display(description=gettext_lazy("download"))
+    def download(self, row: InvoicePdf) -> str:
+        return format_html('<a href="{}">PDF</a>', reverse("admin:billing_invoice_pdf", args=[row.invoice_id]))
+
+
+@admin.register(NumberSequence)
+class NumberSequenceAdmin(ReadOnlyAdmin):
+    list_display = ("series", "last_number")
+    search_fields = ("series",)
+    ordering = ("-series",)

@@ -1,0 +1,256 @@
+"""Closing a month: the figures first, then one run that workers go through customer by customer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from kombu.exceptions import OperationalError
+
+from accounts.admin import CustomerFilter, MonthFilter, Operation, OperationForm, ReadOnlyAdmin, actor_of, list_url
+from accounts.errors import DomainError
+from accounts.models import Customer
+from billing.formatting import won
+from billing.models import BillingRun, BillingRunItem, Invoice
+from billing.selectors.previews import MonthPreview, month_preview
+from billing.services.closing import start_run
+from billing.tasks import close_customer
+from catalog.money import decimal_text, exact_sum
+from usage.periods import KST, BillingMonth
+from usage.selectors import customers_with_usage
+
+logger = logging.getLogger(__name__)
+
+#: A run's page shows so many customers, those that need somebody first; the rest is in the list.
+SHOWN_ITEMS = 200
+RELOAD_SECONDS = "3"
+
+PROBLEMS = {
+    "no_seller_profile": gettext_lazy("no seller profile"),
+    "no_tax_profile": gettext_lazy("no tax profile"),
+    "no_exchange_rate": gettext_lazy("no exchange rate"),
+    "no_margin_rule": gettext_lazy("no margin rule"),
+    "quarantined_usage": gettext_lazy("events wait for a price"),
+    "unfit_for_tax_invoice": gettext_lazy("unfit for a tax invoice"),
+    "internal_error": gettext_lazy("internal error"),
+}
+
+
+def problem_text(code: str) -> str:
+    """A parking reason's name; the code itself where we have none."""
+    return str(PROBLEMS.get(code, code))
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One customer's figures before anything is issued; amounts are None while something is missing."""
+
+    customer: Customer
+    cost_usd: str
+    supply: str
+    vat: str
+    total: str
+    problems: list[tuple[str, str]]
+
+
+class MonthForm(OperationForm):
+    month = forms.CharField(
+        label=gettext_lazy("month"), max_length=7, widget=forms.TextInput(attrs={"type": "month", "required": True})
+    )
+
+    def clean_month(self) -> BillingMonth:
+        try:
+            return BillingMonth.parse(self.cleaned_data["month"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+def enqueue_pending(request: HttpRequest, items: Iterable[int]) -> None:
+    """One task a customer. A broker that is away loses nothing: the items stay pending and can be enqueued again."""
+    try:
+        for item_id in items:
+            close_customer.delay(item_id, actor_of(request))
+    except OperationalError:
+        logger.exception("no worker could be told")
+        messages.error(request, _("The broker can't be reached, so no worker was told. Start the month again later."))
+
+
+@admin.register(BillingRun)
+class BillingRunAdmin(ReadOnlyAdmin):
+    list_display = ("month", "started_at", "finished_at", "done", "parked", "pending", "actor")
+    list_filter = (MonthFilter,)
+    ordering = ("-month",)
+    change_form_template = "admin/billing/billingrun/run.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BillingRun]:
+        counts = {
+            f"{status}_count": Count("items", filter=Q(items__status=status)) for status in BillingRunItem.Status.values
+        }
+        return super().get_queryset(request).annotate(**counts)
+
+    def get_urls(self) -> list[URLPattern]:
+        close = path("close/", self.admin_site.admin_view(self.close_view), name="billing_billingrun_close")
+        return [close, *super().get_urls()]
+
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        if not self.has_operate_permission(request):
+            return []
+        return [(_("Close a month"), reverse("admin:billing_billingrun_close"))]
+
+    def links(self, row: BillingRun) -> list[tuple[str, str]]:
+        month = f"{row.month:%Y-%m}"
+        return [
+            (_("Figures and continue"), f"{reverse('admin:billing_billingrun_close')}?month={month}"),
+            (_("All customers"), list_url(BillingRunItem, month=month)),
+            (_("Invoices"), list_url(Invoice, month=month)),
+        ]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The run with its customers; the page reloads itself while workers are at it."""
+        urgency = Case(
+            When(status=BillingRunItem.Status.PARKED, then=Value(0)),
+            When(status=BillingRunItem.Status.PENDING, then=Value(1)),
+            default=Value(2),
+            output_field=IntegerField(),
+        )
+        items = (
+            BillingRunItem.objects.filter(run_id=object_id if object_id.isdecimal() else None)
+            .select_related("customer", "invoice")
+            .order_by(urgency, "customer__slug")[:SHOWN_ITEMS]
+        )
+        rows = [{"item": item, "problem": problem_text(item.reason_code), **_amounts(item.invoice)} for item in items]
+        counts = BillingRunItem.objects.filter(run_id=object_id if object_id.isdecimal() else None).aggregate(
+            total=Count("pk"),
+            pending=Count("pk", filter=Q(status=BillingRunItem.Status.PENDING)),
+            parked=Count("pk", filter=Q(status=BillingRunItem.Status.PARKED)),
+            done=Count("pk", filter=Q(status=BillingRunItem.Status.DONE)),
+        )
+        context = {"run_rows": rows, "run_counts": counts, **(extra_context or {})}
+        response = super().change_view(request, object_id, form_url, context)
+        if counts["pending"]:
+            response["Refresh"] = RELOAD_SECONDS
+        return response
+
+    def close_view(self, request: HttpRequest) -> HttpResponse:
+        """GET: the month's figures. POST: make the run, or take it up again, and tell the workers."""
+        if not self.has_operate_permission(request):
+            raise PermissionDenied
+        asked = request.POST if request.method == "POST" else (request.GET if "month" in request.GET else None)
+        last_month = BillingMonth.of(timezone.now()).previous()
+        form = MonthForm(asked, initial={"month": str(last_month)})
+        month: BillingMonth | None = form.cleaned_data["month"] if form.is_valid() else None
+        if month is not None and request.method == "POST":
+            try:
+                run = start_run(month=month, actor=actor_of(request), now=timezone.now())
+            except DomainError as refusal:
+                form.refuse(refusal)
+            else:
+                pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("pk")
+                enqueue_pending(request, list(pending.values_list("pk", flat=True)))
+                return HttpResponseRedirect(reverse("admin:billing_billingrun_change", args=[run.pk]))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Close a month"),
+            "form": form,
+            "month": month,
+            "run": BillingRun.objects.filter(month=month.first_on).first() if month else None,
+            **(preview_context(month) if month else {}),
+        }
+        return TemplateResponse(request, "admin/billing/billingrun/close.html", context)
+
+    @admin.display(description=gettext_lazy("done"))
+    def done(self, row: BillingRun) -> int:
+        return row.done_count  # type: ignore[attr-defined,no-any-return]
+
+    @admin.display(description=gettext_lazy("parked"))
+    def parked(self, row: BillingRun) -> int:
+        return row.parked_count  # type: ignore[attr-defined,no-any-return]
+
+    @admin.display(description=gettext_lazy("pending"))
+    def pending(self, row: BillingRun) -> int:
+        return row.pending_count  # type: ignore[attr-defined,no-any-return]
+
+
+def preview_context(month: BillingMonth) -> dict[str, Any]:
+    """What is still to be billed for that month, with sums over the customers that can be billed."""
+    today = timezone.now().astimezone(KST).date()
+    previews = [(customer, month_preview(customer, month, on=today)) for customer in customers_with_usage(month)]
+    totals = [preview.bill.totals for _customer, preview in previews if preview.bill]
+    return {
+        "rows": [_preview_row(customer, preview) for customer, preview in previews],
+        "sums": {
+            "cost_usd": decimal_text(exact_sum(preview.cost_usd for _customer, preview in previews)),
+            "supply": won(sum(one.supply_krw for one in totals)),
+            "vat": won(sum(one.vat_krw for one in totals)),
+            "total": won(sum(one.total_krw for one in totals)),
+        },
+        "problem_count": sum(bool(preview.problems) for _customer, preview in previews),
+    }
+
+
+def _preview_row(customer: Customer, preview: MonthPreview) -> PreviewRow:
+    totals = preview.bill.totals if preview.bill else None
+    return PreviewRow(
+        customer=customer,
+        cost_usd=decimal_text(preview.cost_usd),
+        supply=won(totals.supply_krw) if totals else "-",
+        vat=won(totals.vat_krw) if totals else "-",
+        total=won(totals.total_krw) if totals else "-",
+        problems=[(problem_text(problem.code), problem.message) for problem in preview.problems],
+    )
+
+
+def _amounts(invoice: Invoice | None) -> dict[str, str]:
+    if invoice is None:
+        return {}
+    return {"supply": won(invoice.supply_krw), "vat": won(invoice.vat_krw), "total": won(invoice.total_krw)}
+
+
+class RunMonthFilter(MonthFilter):
+    month_path = "run__month"
+
+
+def _close_again(item: BillingRunItem, answers: dict[str, Any], actor: str) -> str:
+    month = BillingMonth(item.run.month.year, item.run.month.month)
+    start_run(month=month, actor=actor, now=timezone.now(), customer=item.customer)
+    close_customer.delay(item.pk, actor)
+    return _("%(customer)s is being closed.") % {"customer": item.customer}
+
+
+@admin.register(BillingRunItem)
+class BillingRunItemAdmin(ReadOnlyAdmin):
+    list_display = ("customer", "run", "status", "problem", "reason", "invoice", "updated_at")
+    list_filter = ("status", CustomerFilter, RunMonthFilter, "reason_code")
+    list_select_related = ("run", "customer", "invoice")
+    search_fields = ("customer__slug", "customer__name", "reason", "invoice__number")
+    ordering = ("-run__month", "customer__slug")
+    operations = (
+        Operation(
+            name="close",
+            label=gettext_lazy("Close this customer again"),
+            note=gettext_lazy("Closes the customer's month if what was missing is there by now."),
+            form=OperationForm,
+            applies=lambda item: item.status != BillingRunItem.Status.DONE,
+            is_bulk=True,
+            run=_close_again,
+        ),
+    )
+
+    @admin.display(description=gettext_lazy("parked because"), ordering="reason_code")
+    def problem(self, row: BillingRunItem) -> str:
+        return problem_text(row.reason_code)

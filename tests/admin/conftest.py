@@ -1,0 +1,21 @@
+"""Fixtures of the operators' pages."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from tests.admin.house import House, make_house
+
+
+@pytest.fixture
+def house(db: None) -> House:
+    return make_house()
+
+
+@pytest.fixture
+def root(house: House) -> Client:
+    """A superuser's session; pages in English, so that tests read as the code does."""
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(house.root)
+    return client
