@@ -28,7 +28,7 @@ check: setup-test ## style, types, layers, migrations, templates
 	@$(PYTHON) manage.py check
 
 bench: setup-test ## measure and write var/bench/<name>.json (ONLY=ingest: one of them)
-	@$(PYTHON) manage.py bench $(if $(ONLY),--only $(ONLY))
+	@$(PYTHON) -m tests.bench $(ONLY)
 
 stop: ## end the embedded PostgreSQL, and that of the tests
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m config.embedded stop; JEONGSAN_VAR=var/test $(PYTHON) -m config.embedded stop; fi
