@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -88,6 +89,9 @@ class Customer(models.Model):
     )
     rounding = models.CharField(_("rounding"), max_length=8, choices=Rounding.choices, default=Rounding.HALF_UP)
     payment_due_days = models.PositiveSmallIntegerField(_("days to pay"), default=15)
+    #: Slugs of providers and ids of models that the customer may call. NULL sets no limit, an empty list allows nothing.
+    enabled_providers = ArrayField(models.CharField(max_length=100), verbose_name=_("providers"), null=True, blank=True)
+    allowed_models = ArrayField(models.CharField(max_length=200), verbose_name=_("models"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     class Meta:
@@ -104,6 +108,12 @@ class Customer(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def may_call(self, *, provider: str, model_id: str) -> bool:
+        """Whether the contract covers a model, named by its provider's slug and its own id."""
+        return (self.enabled_providers is None or provider in self.enabled_providers) and (
+            self.allowed_models is None or model_id in self.allowed_models
+        )
 
 
 class Membership(models.Model):

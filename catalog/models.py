@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
 from django.utils import timezone
@@ -34,6 +34,22 @@ class Model(models.Model):
         ACTIVE = "active", _("active")
         RETIRED = "retired", _("retired")
 
+    class Quantization(models.TextChoices):
+        """Number formats of weights, by the names that OpenRouter's API gives them."""
+
+        INT4 = "int4", "int4"
+        INT8 = "int8", "int8"
+        FP4 = "fp4", "fp4"
+        MXFP4 = "mxfp4", "mxfp4"
+        NVFP4 = "nvfp4", "nvfp4"
+        FP6 = "fp6", "fp6"
+        FP8 = "fp8", "fp8"
+        MXFP8 = "mxfp8", "mxfp8"
+        FP16 = "fp16", "fp16"
+        BF16 = "bf16", "bf16"
+        FP32 = "fp32", "fp32"
+        UNKNOWN = "unknown", _("unknown")
+
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="models", verbose_name=_("provider"))
     model_id = models.CharField(_("id"), max_length=200, unique=True)
     canonical_slug = models.CharField(_("canonical slug"), max_length=200, db_index=True)
@@ -45,6 +61,16 @@ class Model(models.Model):
     listing = models.JSONField(_("listing"), default=dict)
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ACTIVE)
     retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
+    #: What `/models?format=openrouter` tells of a model that we serve ourselves; only flagged models stand there.
+    is_provider_listed = models.BooleanField(_("in the provider listing"), default=False)
+    is_ready = models.BooleanField(_("ready to be listed"), default=False)
+    quantization = models.CharField(
+        _("quantization"), max_length=8, choices=Quantization.choices, default=Quantization.UNKNOWN
+    )
+    #: ISO 3166-1 alpha-2 codes of the countries it runs in.
+    datacenters = ArrayField(
+        models.CharField(max_length=2), verbose_name=_("data center countries"), default=list, blank=True
+    )
     created_at = models.DateTimeField(_("first seen"), default=timezone.now, editable=False)
 
     class Meta:
@@ -77,6 +103,27 @@ class ModelAlias(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alias} -> {self.model}"
+
+
+class RouterTarget(models.Model):
+    """A model that a router may pass a request to. The answer names it and is priced at it."""
+
+    router = models.ForeignKey(Model, models.PROTECT, related_name="router_targets", verbose_name=_("router"))
+    target = models.ForeignKey(Model, models.PROTECT, related_name="routers", verbose_name=_("model"))
+    position = models.PositiveSmallIntegerField(_("position"))
+
+    class Meta:
+        verbose_name = _("router target")
+        verbose_name_plural = _("router targets")
+        ordering = ["router", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["router", "target"], name="router_names_a_target_once"),
+            models.UniqueConstraint(fields=["router", "position"], name="router_targets_have_one_order"),
+            models.CheckConstraint(name="router_is_no_target_of_itself", condition=~Q(router=F("target"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.router} -> {self.target}"
 
 
 class Price(models.Model):
