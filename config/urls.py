@@ -9,7 +9,6 @@ urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
-    path("billing/v1/", include("usage.urls")),
     path("billing/v1/", include("billing.urls")),
     path("", include("portal.urls")),
 ]
