@@ -1,31 +1,41 @@
-"""Celery's side of billing: each task is one service call, safe to run twice."""
+"""Celery's side of billing: each task is one service call, safe to run twice. `config.celery` routes them to queues."""
 
 from __future__ import annotations
 
-import time
+from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from billing.services import closing, delivering
+from billing.adapters.eximbank import EximbankClient
+from billing.services import closing, delivering, exchange
+from usage.periods import KST
 
-#: A draining ends soon after this and leaves the rest to the next beat: it stays shorter than the broker's patience
-#: (config.celery) even when each of its last rows waits for a mail server's timeout.
-DRAINING_SECONDS = 300
-ROWS_AT_A_TIME = 10
+#: Rows a task drains before it makes room for others on its queue; the next beat goes on.
+DELIVERIES_PER_TASK = 200
+#: How far back rates are asked for: makes good a week in which nobody asked.
+RATE_DAYS = timedelta(days=7)
 
 
-@shared_task(name="billing.close_customer", queue="money")
+@shared_task
 def close_customer(item_id: int, actor: str) -> None:
     """Close one customer of a billing run; nothing happens when somebody else does or did it."""
     closing.close_customer(item_id=item_id, actor=actor, now=timezone.now())
 
 
-@shared_task(name="billing.deliver_due", queue="documents")
+@shared_task
 def deliver_due() -> None:
     """Drain the outbox. Safe to run at any time and in any number."""
-    stop_at = time.monotonic() + DRAINING_SECONDS
-    while time.monotonic() < stop_at:
-        report = delivering.deliver_due(now=timezone.now(), limit=ROWS_AT_A_TIME)
-        if report.done + report.retried + report.dead < ROWS_AT_A_TIME:
-            break
+    delivering.deliver_due(now=timezone.now(), limit=DELIVERIES_PER_TASK)
+
+
+@shared_task
+def fetch_rates() -> None:
+    """Fetch the rates published in the last days. Without a key of the bank, rates are entered by hand."""
+    if not settings.EXIMBANK_AUTH_KEY:
+        return
+    now = timezone.now()
+    today = now.astimezone(KST).date()
+    client = EximbankClient.from_settings()
+    exchange.fetch_rates(first=today - RATE_DAYS, last=today, client=client, actor="beat fetch_rates", now=now)
