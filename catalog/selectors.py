@@ -11,14 +11,17 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from accounts.models import Customer
 from catalog.models import Model, ModelAlias, Price
 from catalog.pricing import PriceError, PriceSheet
+from catalog.variants import split_variant
 
 #: What `PricedModel.kind` says when the model is known and had no price at that instant.
 UNPRICED = "unpriced"
@@ -45,7 +48,8 @@ class PricedModel:
 
 def response_name(model: Model) -> str:
     """The canonical slug as an answer of this very model names it: `x/y:free` with slug `x/y-2026` -> `x/y-2026:free`."""
-    variant, slug = _variant(model.model_id), model.canonical_slug
+    _, suffix = split_variant(model.model_id)
+    variant, slug = f":{suffix}" if suffix else "", model.canonical_slug
     return slug if slug.endswith(variant) else slug + variant
 
 
@@ -53,12 +57,12 @@ def find_model(name: str) -> Model | None:
     """The model that a name means, active or retired; None when nothing has that name."""
     if "\0" in name:  # PostgreSQL has no such text
         return None
-    names = [name, _without_variant(name)] if _variant(name) else [name]
+    names = {name, split_variant(name)[0]}
     aliases = dict(ModelAlias.objects.filter(alias__in=names).values_list("alias", "model_id"))
     models = list(
         Model.objects.filter(Q(model_id__in=names) | Q(canonical_slug__in=names) | Q(pk__in=aliases.values()))
     )
-    pk = _Names(models, aliases).resolve(name)
+    pk = Names(models, aliases).resolve(name)
     return next((model for model in models if model.pk == pk), None)
 
 
@@ -67,8 +71,58 @@ def price_in_force(model: Model, *, at: datetime) -> Price | None:
     return model.prices.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=at), effective_from__lte=at).first()
 
 
+def models_for(customer: Customer | None) -> QuerySet[Model]:
+    """The models on sale that a customer may call: of its providers, and on its list, where its contract has limits.
+
+    With None, all that are on sale. The same rule as `Customer.may_call`, for the database.
+    """
+    models = Model.objects.filter(status=Model.Status.ACTIVE)
+    if customer is not None and customer.enabled_providers is not None:
+        models = models.filter(provider__slug__in=customer.enabled_providers)
+    if customer is not None and customer.allowed_models is not None:
+        models = models.filter(model_id__in=customer.allowed_models)
+    return models
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """Between which prices a router's answers cost, in USD per token, by the listed base prices of `model_ids`."""
+
+    prompt_low_usd: Decimal
+    prompt_high_usd: Decimal
+    completion_low_usd: Decimal
+    completion_high_usd: Decimal
+    model_ids: tuple[str, ...]
+
+
+def router_price_range(model: Model, *, at: datetime) -> PriceRange | None:
+    """The range over the models on sale that a router leads to and that have a listed price at that instant.
+
+    None when there is no such model, and so for every model that is no router. Long prompts and hours of the day can
+    cost more than the base prices.
+    """
+    prices = Price.objects.filter(
+        Q(effective_to__isnull=True) | Q(effective_to__gt=at),
+        effective_from__lte=at,
+        kind=Price.Kind.LISTED,
+        model__routers__router=model,
+        model__status=Model.Status.ACTIVE,
+    )
+    sheets: dict[str, PriceSheet] = {}
+    for price in prices.select_related("model").order_by("model__routers__position"):
+        try:
+            sheets[price.model.model_id] = PriceSheet.parse(price.components, price.overrides)
+        except PriceError:  # stored by an earlier version that read it differently; see Catalog
+            continue
+    if not sheets:
+        return None
+    prompts = [sheet.prices["prompt"] for sheet in sheets.values()]
+    completions = [sheet.prices["completion"] for sheet in sheets.values()]
+    return PriceRange(min(prompts), max(prompts), min(completions), max(completions), tuple(sheets))
+
+
 def catalog_version() -> CatalogVersion:
-    """Numbers that change with every change of models, aliases and prices; one cheap query.
+    """Numbers that change with every change of models, aliases, prices and routers; one cheap query.
 
     A process that keeps a `Catalog` loads a new one when this differs from `catalog.version`.
     """
@@ -77,7 +131,8 @@ def catalog_version() -> CatalogVersion:
             """
             SELECT count(*), coalesce(max(id), 0), count(effective_to), count(*) FILTER (WHERE kind = 'quarantined'),
                    (SELECT count(*) FROM catalog_model), (SELECT coalesce(max(id), 0) FROM catalog_catalogsync),
-                   (SELECT count(*) FROM catalog_modelalias), (SELECT coalesce(max(id), 0) FROM catalog_modelalias)
+                   (SELECT count(*) FROM catalog_modelalias), (SELECT coalesce(max(id), 0) FROM catalog_modelalias),
+                   (SELECT coalesce(max(id), 0) FROM accounts_auditentry WHERE object_type = 'catalog.model')
             FROM catalog_price
             """
         )
@@ -115,7 +170,7 @@ class Catalog:
         """`prices` come in the order of their beginnings (per model)."""
         self.version = version
         self._model_ids = {model.pk: model.model_id for model in models}
-        self._names = _Names(models, aliases)
+        self._names = Names(models, aliases)
         self._prices: dict[int, list[Price]] = {}
         for price in prices:
             self._prices.setdefault(price.model_id, []).append(price)
@@ -161,39 +216,28 @@ class Catalog:
             )
 
 
-class _Names:
+class Names:
     """Name -> primary key of a model, in the lookup order of DESIGN section 4."""
 
     def __init__(self, models: Iterable[Model], aliases: Mapping[str, int]) -> None:
         self._aliases = aliases
         self._ids: dict[str, int] = {}
         self._slugs: dict[str, int] = {}
-        # Models that share slug and variant: an active one before a retired one, a model before a moving `~…-latest`.
-        for model in sorted(
-            models, key=lambda model: (model.status == Model.Status.RETIRED, model.model_id[:1] == "~", model.model_id)
-        ):
+        # Of models that share slug and variant an active one comes first; then by id, which leaves `~…-latest` for last.
+        for model in sorted(models, key=lambda model: (model.status == Model.Status.RETIRED, model.model_id)):
             self._ids[model.model_id] = model.pk
             self._slugs.setdefault(response_name(model), model.pk)
 
     def resolve(self, name: str) -> int | None:
-        pk = self._exact(name)
-        if pk is None and _variant(name):
-            pk = self._exact(_without_variant(name))
-        return pk
+        """The model that a name means, whatever its suffix says where no model is listed with it."""
+        pk = self.exact(name)
+        base, suffix = split_variant(name)
+        return self.exact(base) if pk is None and suffix else pk
 
-    def _exact(self, name: str) -> int | None:
+    def exact(self, name: str) -> int | None:
+        """The model of that very name, suffix included."""
         for names in (self._ids, self._slugs, self._aliases):
             pk = names.get(name)
             if pk is not None:
                 return pk
         return None
-
-
-def _variant(name: str) -> str:
-    """The routing suffix with its colon (":free"), or "" when there is none."""
-    base, colon, variant = name.rpartition(":")
-    return colon + variant if base and variant and "/" not in variant else ""
-
-
-def _without_variant(name: str) -> str:
-    return name.removesuffix(_variant(name))

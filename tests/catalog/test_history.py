@@ -85,6 +85,16 @@ def test_an_open_price_that_a_later_listing_left_alone_was_in_force_too() -> Non
     assert row_versions() == before
 
 
+def test_a_price_whose_end_is_known_is_not_rewritten_either() -> None:
+    sync(entry("a/x", "0.000003"))
+    Price.objects.update(effective_to=JULY)
+
+    with pytest.raises(HistoryConflict):
+        sync(entry("a/x", "0.000002"), at=JUNE)
+
+    assert history("a/x") == [("listed", MAY, JULY, usd("0.000003"))]
+
+
 def test_a_conflict_names_ten_models_and_counts_all() -> None:
     sync(*(entry(f"a/{number:02}", "0.000003") for number in range(12)))
 
