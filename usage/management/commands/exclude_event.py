@@ -24,7 +24,7 @@ class Command(JsonCommand):
 
     def run(self, *, customer: str, event_id: str, reason: str, **options: Any) -> dict[str, Any]:
         event = quarantined_event(customer_by_slug(customer), event_id)
-        held = exclude_quarantined(event=event, actor="exclude_event", reason=reason, now=timezone.now())
+        held = exclude_quarantined(event=event, actor="manage.py exclude_event", reason=reason, now=timezone.now())
         return {"customer": customer, "event_id": held.event_id, "status": held.status, "reason": held.resolution}
 
     def show(self, answer: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ class Command(JsonCommand):
             batch, broken = _next_batch(items)
             if not batch:
                 break
-            results = ingest_events(lines=[raw for _, raw in batch], now=timezone.now(), actor="ingest_usage")
+            results = ingest_events(lines=[raw for _, raw in batch], now=timezone.now(), actor="manage.py ingest_usage")
             for status, count in count_by_status(results).items():
                 answer[status] += count
             for result in results:

@@ -22,7 +22,7 @@ class Command(JsonCommand):
 
     def run(self, *, customer: str | None, **options: Any) -> dict[str, Any]:
         owner = customer_by_slug(customer) if customer else None
-        done = rate_quarantined(actor="rate_quarantine", now=timezone.now(), customer=owner)
+        done = rate_quarantined(actor="manage.py rate_quarantine", now=timezone.now(), customer=owner)
         return {
             "rated": done.rated,
             "still_open": done.examined - done.rated,
