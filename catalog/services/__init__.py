@@ -1,7 +1,16 @@
 """Changes to what is sold and at which price."""
 
 from catalog.services.aliasing import add_alias
+from catalog.services.offering import set_customer_models, set_provider_listing, set_router_targets
 from catalog.services.resolving import resolve_quarantined_price
 from catalog.services.syncing import SyncReport, sync_catalog
 
-__all__ = ["SyncReport", "add_alias", "resolve_quarantined_price", "sync_catalog"]
+__all__ = [
+    "SyncReport",
+    "add_alias",
+    "resolve_quarantined_price",
+    "set_customer_models",
+    "set_provider_listing",
+    "set_router_targets",
+    "sync_catalog",
+]
