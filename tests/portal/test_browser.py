@@ -87,6 +87,8 @@ def test_every_page_fits_and_is_silent(
     page.goto(address("keys", cast.acme))
     page.locator("#id_name").fill("ci")
     page.locator("form.row button").click()
+    page.locator("#secret").wait_for()
+    page.wait_for_load_state()
     check("key_created")
     page.goto("/c/acme/usage/?month=2026-01")
     check("empty usage")
