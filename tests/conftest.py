@@ -31,7 +31,7 @@ _held_locks: list[int] = []  # open until the process ends
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take a free slot, so that two test runs at the same time use different databases; its workers inherit it."""
-    env.var_dir().mkdir(parents=True, exist_ok=True)
+    (env.var_dir() / "static").mkdir(parents=True, exist_ok=True)
     if hasattr(config, "workerinput"):
         return
     for slot in range(100):

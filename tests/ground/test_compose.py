@@ -202,7 +202,7 @@ def test_the_services_work_together(
         site.send("usage.tasks", "make_partitions")
         site.send("billing.tasks", "deliver_due")
         with site.started("worker"):
-            eventually(lambda: re.search(r"billing\.deliver_due\[.*succeeded", site.log("worker")) is not None)
+            eventually(lambda: re.search(r"billing\.tasks\.deliver_due\[.*succeeded", site.log("worker")) is not None)
             assert site.health("worker") == 0
             assert partitions() == 0  # ingest's worker is not there yet
         with site.started("worker-ingest"), site.started("beat"):

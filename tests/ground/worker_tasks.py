@@ -20,7 +20,7 @@ def note(path: str, word: str) -> None:
     _write(path, word)
 
 
-@shared_task(queue="money")
+@shared_task
 def note_slowly(path: str, word: str, seconds: float) -> None:
     """Append `started` and the worker's process id, wait, append the word."""
     _write(path, f"started {os.getpid()}")
