@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
+from tests.shared import shared_data
 from tests.usage.factories import customer, ingest, line, model, violations
+from usage.dialects import DIALECTS
 from usage.models import QuarantinedEvent, UsageEvent, UsageRollup
 
 pytestmark = pytest.mark.django_db
@@ -133,3 +136,17 @@ def test_an_upstream_cost_that_cannot_be_kept_exactly_is_flagged_not_rounded() -
         "exact": (Decimal("1.23e-26"), []),
         "fine": (None, ["upstream_cost_unreadable"]),
     }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_recorded_body_is_stored_soundly_or_refused_by_field(dialect: str) -> None:
+    bodies = [case["body"] for case in json.loads(shared_data("provider_usage_bodies.json").read_text())]
+    customer()
+    model()
+    usages = [body.get("usage") or body.get("usageMetadata") for body in bodies]
+    results = ingest(*(line(f"{number}", dialect=dialect, usage=usage) for number, usage in enumerate(usages)))
+    refused = [result for result in results if result.status == "rejected"]
+    assert len(results) == 400
+    assert 0 < UsageEvent.objects.count() == 400 - len(refused) < 400
+    assert all(result.field.startswith("usage") for result in refused)
+    assert violations() == []
