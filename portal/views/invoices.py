@@ -9,10 +9,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
-from django.utils.translation import gettext as _
 
 from billing import formatting
 from billing.documents import InvoiceDocument
+from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.services.delivering import ensure_invoice_pdf
 from portal.selectors import issued_invoices
@@ -33,8 +33,7 @@ class InvoicePage(CustomerPage):
 
     def get(self, request: HttpRequest, number: str) -> HttpResponse:
         invoice = get_object_or_404(issued_invoices(self.customer), number=number)
-        assert invoice.document is not None  # a constraint gives every issued invoice one
-        document = InvoiceDocument.from_json(invoice.document)
+        document = _document(invoice)
         context = {
             "invoice": invoice,
             "tax_invoice": getattr(invoice, "tax_invoice", None),
@@ -57,10 +56,15 @@ class InvoicePdfPage(CustomerPage):
     def get(self, request: HttpRequest, number: str) -> HttpResponse:
         invoice = get_object_or_404(issued_invoices(self.customer), number=number)
         pdf = ensure_invoice_pdf(invoice=invoice, now=self.now)
-        name = _("invoice") + f"_{invoice.month:%Y-%m}_{invoice.number}.pdf"
+        name = attachment_name(_document(invoice))
         response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
         response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
         return response
+
+
+def _document(invoice: Invoice) -> InvoiceDocument:
+    assert invoice.document is not None  # a constraint gives every issued invoice one
+    return InvoiceDocument.from_json(invoice.document)
 
 
 def _lines(document: InvoiceDocument) -> dict[str, Any]:

@@ -118,8 +118,7 @@ def test_the_pdf_is_made_once_and_the_same_ever_after(cast: Cast, acme: Client) 
     assert first["Content-Type"] == "application/pdf"
     disposition = first["Content-Disposition"]
     assert disposition.startswith("attachment; filename*=utf-8''")
-    month = this_month().previous()
-    assert unquote(disposition.partition("''")[2]) == f"청구서_{month}_{invoice.number}.pdf"
+    assert unquote(disposition.partition("''")[2]) == f"청구서_{invoice.number}.pdf"
     assert first.content == second.content == bytes(InvoicePdf.objects.get(invoice=invoice).content)
     text = "".join(PdfReader(io.BytesIO(first.content)).pages[0].extract_text().split())
     assert "한빛주식회사" in text
