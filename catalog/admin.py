@@ -23,6 +23,7 @@ from accounts.admin import (
     ReasonForm,
     ServiceAddAdmin,
     json_text,
+    kst_text,
     list_url,
     plain_decimal,
 )
@@ -180,6 +181,9 @@ class PriceAdmin(ReadOnlyAdmin):
             run=_resolve,
         ),
     )
+
+    def described(self, row: Price) -> str:
+        return f"{row.model}, {row.get_kind_display()}, {kst_text(row.effective_from)} KST"
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """A model's page links to its prices."""

@@ -34,6 +34,14 @@ from catalog.models import Model, Price
 from usage.models import BillingPeriod, QuarantinedEvent, UsageEvent, UsageRollup
 from usage.periods import BillingMonth
 from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.services.rating import (
+    IMPLAUSIBLE_COST,
+    QUARANTINED_PRICE,
+    UNKNOWN_MODEL,
+    UNPRICED,
+    UNPRICED_COMPONENT,
+    VARIABLE_PRICE,
+)
 
 #: Without a customer, so many events are shown: those that were received last.
 NEWEST_EVENTS = 1000
@@ -173,7 +181,7 @@ class UsageEventAdmin(ReadOnlyAdmin):
         if held is None:
             return EMPTY
         cost = f" USD {plain_decimal(held.cost_usd)}" if held.cost_usd is not None else ""
-        link = change_link(QuarantinedEvent, held.pk, held.code)
+        link = change_link(QuarantinedEvent, held.pk, str(REASONS.get(held.code, held.code)))
         return format_html("{}: {}{}", link, held.get_status_display(), cost)
 
 
@@ -197,6 +205,28 @@ def _exclude(event: QuarantinedEvent, answers: dict[str, Any], actor: str) -> st
     return _("Excluded from billing.")
 
 
+#: Codes of `usage.services.rating` in words.
+REASONS = {
+    UNKNOWN_MODEL: gettext_lazy("unknown model"),
+    UNPRICED: gettext_lazy("no price at that time"),
+    VARIABLE_PRICE: gettext_lazy("router without a price of its own"),
+    QUARANTINED_PRICE: gettext_lazy("price not decided"),
+    UNPRICED_COMPONENT: gettext_lazy("no price for a part of the usage"),
+    IMPLAUSIBLE_COST: gettext_lazy("implausible cost"),
+}
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    title = gettext_lazy("why")
+    parameter_name = "code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(REASONS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(code=self.value()) if self.value() else queryset
+
+
 def _is_open(event: QuarantinedEvent) -> bool:
     return event.status == QuarantinedEvent.Status.OPEN
 
@@ -213,7 +243,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
         "billing_month",
         "event_id",
     )
-    list_filter = ("status", CustomerFilter, BilledInFilter, "code")
+    list_filter = ("status", CustomerFilter, BilledInFilter, ReasonFilter)
     list_select_related = ("customer",)
     search_fields = ("=event_id", "served_model", "detail")
     paginator = BoundedPaginator
@@ -244,9 +274,16 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
     )
 
     fields = (
-        "customer", "event", "occurred_at", "billing_month", "served_model", "code", "detail", "status", "cost_usd",
+        "customer", "event", "occurred_at", "billing_month", "served_model", "why", "detail", "status", "cost_usd",
         "rated_price", "created_at", "resolved_at", "resolved_by", "resolution",
     )  # fmt: skip
+
+    def described(self, row: QuarantinedEvent) -> str:
+        return f"{row.customer}, {row.event_id}, {row.served_model}: {self.why(row)}"
+
+    @admin.display(description=gettext_lazy("why"), ordering="code")
+    def why(self, row: QuarantinedEvent) -> str:
+        return str(REASONS.get(row.code, row.code))
 
     @admin.display(description=gettext_lazy("event"))
     def event(self, row: QuarantinedEvent) -> str:

@@ -22,6 +22,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -97,6 +98,10 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
         """(text, address) shown over the list."""
         return []
 
+    def described(self, row: Any) -> str:
+        """One row in words, where somebody is asked about it."""
+        return str(row)
+
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether this person may run operations: the model's change permission, which editing itself never gets."""
         return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
@@ -117,10 +122,16 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         tools = self._row_tools(request, object_id) if request.method == "GET" else {}
-        return super().change_view(request, object_id, form_url, {**tools, **(extra_context or {})})
+        context = {"title": capfirst(self.opts.verbose_name), **tools, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"list_links": self.list_links(request), **(extra_context or {})})
+        context = {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "list_links": self.list_links(request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
 
     def operation_view(self, request: HttpRequest, object_id: str, *, operation: Operation) -> HttpResponse:
         """One operation on one row."""
@@ -223,10 +234,11 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
             "opts": self.opts,
             "title": title,
             "note": note,
-            "rows": rows[:SHOWN_ROWS],
+            "rows": [self.described(one) for one in rows[:SHOWN_ROWS]],
             "more_rows": max(0, len(rows) - SHOWN_ROWS),
             "left_out": left_out,
             "original": row,
+            "described": self.described(row) if row is not None else "",
             "form": form,
             "adminform": helpers.AdminForm(form, [(None, {"fields": list(form.fields)})], {}),
             "media": self.media + form.media,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -14,12 +16,24 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnly, ReadOnlyAdmin, list_url
+from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnly, ReadOnlyAdmin, change_link, list_url
+from accounts.models import Customer
 from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
-from billing.models import Delivery, Invoice, InvoiceLine, InvoicePdf, LedgerTransaction, NumberSequence
+from billing.models import Delivery, Invoice, InvoiceLine, InvoicePdf, LedgerTransaction, NumberSequence, TaxInvoice
 from billing.pdf import RenderingError
 from billing.services.delivering import ensure_invoice_pdf
-from usage.models import UsageRollup
+from usage.models import BillingPeriod, UsageRollup
+
+
+class TaxStateFilter(admin.SimpleListFilter):
+    title = gettext_lazy("tax invoice")
+    parameter_name = "tax"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, Any]]:
+        return list(TaxInvoice.Status.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(tax_invoice__status=self.value()) if self.value() else queryset
 
 
 class LineInline(ReadOnly, admin.TabularInline):
@@ -36,32 +50,18 @@ class InvoiceAdmin(ReadOnlyAdmin):
         "number", "customer", "month", "status", "supply_krw", "vat_krw", "total_krw", "issued_on", "due_on", "tax_state",
     )  # fmt: skip
     list_display_links = ("number", "customer")
-    list_filter = ("status", CustomerFilter, MonthFilter, "tax_invoice__status", "exchange_rule")
+    list_filter = ("status", CustomerFilter, MonthFilter, TaxStateFilter)
     list_select_related = ("customer", "tax_invoice")
     search_fields = ("number", "customer__slug", "customer__name")
     ordering = ("-month", "-number")
     inlines = (LineInline,)
     fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "number",
-                    "customer",
-                    "month",
-                    "status",
-                    "period",
-                    "issued_at",
-                    "issued_on",
-                    "due_on",
-                    "locale",
-                )
-            },
-        ),
+        (None, {"fields": ("number", "customer", "month", "status", "billing_period", "language")}),
+        (gettext_lazy("Dates"), {"fields": ("issued_at", "issued_on", "due_on")}),
         (gettext_lazy("Amounts"), {"fields": ("supply_krw", "vat_krw", "total_krw")}),
         (
             gettext_lazy("How the won came about"),
-            {"fields": ("cost_usd", "exchange_rule", "exchange_rate", "exchange_evidence", "margin", "rounding")},
+            {"fields": ("cost_usd", "rule", "exchange_rate", "exchange_evidence", "margin", "rounding_rule")},
         ),
         (gettext_lazy("The document as issued"), {"fields": ("document",), "classes": ("collapse",)}),
     )
@@ -103,6 +103,23 @@ class InvoiceAdmin(ReadOnlyAdmin):
         response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
         response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
         return response
+
+    @admin.display(description=gettext_lazy("period"))
+    def billing_period(self, row: Invoice) -> str:
+        period = row.period
+        return change_link(BillingPeriod, period.pk, f"{period.month:%Y-%m} {period.get_status_display()}")
+
+    @admin.display(description=gettext_lazy("language"))
+    def language(self, row: Invoice) -> str:
+        return Customer.Locale(row.locale).label
+
+    @admin.display(description=gettext_lazy("exchange rule"))
+    def rule(self, row: Invoice) -> str:
+        return str(Customer.ExchangeRule(row.exchange_rule).label)
+
+    @admin.display(description=gettext_lazy("rounding"))
+    def rounding_rule(self, row: Invoice) -> str:
+        return str(Customer.Rounding(row.rounding).label)
 
     @admin.display(description=gettext_lazy("tax invoice"), ordering="tax_invoice__status")
     def tax_state(self, row: Invoice) -> str:
