@@ -10,5 +10,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
     path("billing/v1/", include("billing.urls")),
+    path("v1/", include("catalog.urls")),
+    path("api/v1/", include("catalog.urls")),
     path("", include("portal.urls")),
 ]
