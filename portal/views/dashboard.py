@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
@@ -48,7 +50,7 @@ def _why(problem: CannotBill) -> str:
     return _("The fee rate of your contract has not been entered yet. Please ask your contact person.")
 
 
-def _late_usd(bill: MonthBill | None):
+def _late_usd(bill: MonthBill | None) -> Decimal:
     """USD of earlier months that arrived after their month was closed; this month bills them."""
     lines = bill.lines if bill else ()
     return exact_sum(line.usage.total.cost_usd for line in lines if line.kind == InvoiceLine.Kind.SUPPLEMENTARY)

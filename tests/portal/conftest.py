@@ -56,9 +56,11 @@ def acme(cast: Cast) -> Client:
     return client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real Chromium, one for all browser tests."""
+    """A real Chromium, one for all browser tests of a module; no longer, because nobody else in this thread could run an
+    event loop meanwhile.
+    """
     path = next((path for path in CHROMIUM if os.path.exists(path)), None)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright keeps an event loop in this thread; the database is used between its calls, never inside them.

@@ -69,7 +69,7 @@ def test_late_usage_of_last_month_is_in_the_sum_and_said(cast: Cast, acme: Clien
     )
     text = page(acme)
     assert "$4.00" in text
-    assert "지난달 마감 뒤에 접수된 사용액 $2.00이 포함되어 있습니다." in text
+    assert "이전 달 마감 뒤에 접수된 사용액 포함: $2.00" in text
     assert "<dd>6,588원</dd>" in text  # 4 x 1,400 / 0.85 = 6,588.23...
 
 
@@ -111,8 +111,9 @@ def test_contract_rate_and_daily_rate_are_named(cast: Cast) -> None:
 
     daily = make_customer(slug="daily", name="일별", brn="2208162517", exchange_rule="daily")
     make_usage(customer=daily, event_id="1", occurred_at=this_month().start_at)
-    day_before = this_month().previous().last_on
-    assert f"이용일별 매매기준율 적용. 최근 1 USD = 1,400.00원 (고시일 {day_before}, 한국수출입은행)." in page(
+    factories.make_rate(rate_on=this_month().first_on, rate=Decimal("1412.3"))
+    first = this_month().first_on
+    assert f"이용일별 매매기준율 적용. 최근 1 USD = 1,412.30원 (고시일 {first}, 한국수출입은행)." in page(
         logged_in(daily), "/c/daily/"
     )
 

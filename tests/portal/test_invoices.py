@@ -98,15 +98,39 @@ def test_daily_rates_are_listed_day_by_day(cast: Cast) -> None:
     assert '일별 환산액 합계 5,621.00 ÷ (1 − 15%) = 6,612.9411… →<span class="strong">6,613원</span>' in text
 
 
-def test_late_usage_keeps_its_own_month_on_the_invoice(cast: Cast, acme: Client) -> None:
-    month = this_month().previous()
-    make_usage(customer=cast.acme.customer, event_id="late", occurred_at=month.start_at)
-    invoice = close_month(customer=cast.acme.customer, month=this_month(), now=this_month().end_at)
-    rows = cells(page(acme, f"/c/acme/invoices/{invoice.number}/"))
-    name = "GPT-5 mini openai/gpt-5-mini"
-    assert [name, f"{month.year}년 {month.month}월 추가 정산", "1", "1,000,000", "250,000", "2.00", "3,294"] in rows
-    current = this_month()
-    assert [name, f"{current.year}년 {current.month}월", "1", "1,000,000", "250,000", "2.00", "3,294"] in rows
+@pytest.fixture
+def older(cast: Cast) -> tuple[Client, list[Invoice]]:
+    """A customer with two closed months; an event of the first arrived when it was closed already."""
+    last, customer = this_month().previous(), make_customer(slug="older", name="오래된 고객", brn="2208162517")
+    before = last.previous()
+    make_rate(rate_on=before.last_on)
+    make_usage(customer=customer, event_id="1", occurred_at=before.start_at)
+    invoices = [close_month(customer=customer, month=before)]
+    make_usage(customer=customer, event_id="late", occurred_at=before.end_at - timedelta(seconds=1))
+    make_usage(customer=customer, event_id="2", occurred_at=last.start_at)
+    invoices.append(close_month(customer=customer, month=last))
+    client = Client()
+    client.force_login(make_user(email="someone@older.example", customers=(customer,)))
+    return client, invoices
+
+
+def test_late_usage_keeps_its_own_month_on_the_invoice(older: tuple[Client, list[Invoice]]) -> None:
+    client, invoices = older
+    rows = cells(page(client, f"/c/older/invoices/{invoices[1].number}/"))
+    last = this_month().previous()
+    before = last.previous()
+    name, counts = "GPT-5 mini openai/gpt-5-mini", ["1", "1,000,000", "250,000", "2.00"]
+    assert [name, f"{before.year}년 {before.month}월 추가 정산", *counts, "3,294"] in rows
+    assert [name, f"{last.year}년 {last.month}월", *counts, "3,294"] in rows
+    assert rows[-1] == ["합계", *[""] * 4, "4.00", "6,588"]
+
+
+def test_the_list_takes_the_same_queries_for_one_and_for_many(
+    older: tuple[Client, list[Invoice]], acme: Client, django_assert_num_queries: object
+) -> None:
+    for client, slug in ((acme, "acme"), (older[0], "older")):
+        with django_assert_num_queries(5):
+            page(client, f"/c/{slug}/invoices/")
 
 
 def test_the_pdf_is_made_once_and_the_same_ever_after(cast: Cast, acme: Client) -> None:
@@ -130,9 +154,3 @@ def test_a_customer_without_invoices_is_told_when_the_first_comes(db: None) -> N
     client = Client()
     client.force_login(make_user(email="someone@fresh.example", customers=(customer,)))
     assert "첫 청구서는 이달이 끝난 뒤에 발행됩니다." in page(client, "/c/fresh/invoices/")
-
-
-def test_the_list_takes_the_same_queries_for_many(cast: Cast, acme: Client, django_assert_num_queries: object) -> None:
-    close_month(customer=cast.acme.customer, month=this_month(), now=this_month().end_at)
-    with django_assert_num_queries(5):
-        page(acme, "/c/acme/invoices/")
