@@ -20,8 +20,10 @@ RATE_DAYS = timedelta(days=7)
 
 @shared_task
 def close_customer(item_id: int, actor: str) -> None:
-    """Close one customer of a billing run; nothing happens when somebody else does or did it."""
-    closing.close_customer(item_id=item_id, actor=actor, now=timezone.now())
+    """Close one customer of a billing run; nothing happens when somebody else does or did it. The last one ends the run."""
+    item = closing.close_customer(item_id=item_id, actor=actor, now=timezone.now())
+    if item is not None:
+        closing.finish_run(run=item.run, now=timezone.now())
 
 
 @shared_task
