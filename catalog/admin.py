@@ -27,7 +27,7 @@ from accounts.admin import (
     list_url,
     plain_decimal,
 )
-from catalog.models import CatalogSync, Model, ModelAlias, Price, Provider
+from catalog.models import CatalogSync, Model, ModelAlias, Price, Provider, RouterTarget
 from catalog.money import exact_product, parse_decimal
 from catalog.pricing import PRICE_KEYS, REQUIRED_KEYS
 from catalog.services import add_alias, resolve_quarantined_price
@@ -84,7 +84,8 @@ class PriceForm(ReasonForm):
         self.fields["reason"] = reason
 
     def clean_overrides(self) -> list[Mapping[str, Any]]:
-        overrides = self.cleaned_data["overrides"] or []
+        entered = self.cleaned_data["overrides"]
+        overrides = [] if entered is None else entered
         if not (isinstance(overrides, list) and all(isinstance(one, dict) for one in overrides)):
             raise forms.ValidationError(_("This must be a list of objects."))
         return overrides
@@ -128,6 +129,17 @@ class AliasInline(ReadOnly, admin.TabularInline):
     fields = ("alias", "created_at", "created_by")
 
 
+class TargetInline(ReadOnly, admin.TabularInline):
+    """What a router may pass a request to; a model that is none has none."""
+
+    model = RouterTarget
+    fk_name = "router"
+    fields = ("position", "target")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RouterTarget]:
+        return super().get_queryset(request).select_related("target", "router")
+
+
 @admin.register(Provider)
 class ProviderAdmin(ReadOnlyAdmin):
     list_display = ("slug", "name", "model_count")
@@ -152,7 +164,7 @@ class ModelAdmin(ReadOnlyAdmin):
     list_select_related = ("provider",)
     search_fields = ("model_id", "canonical_slug", "name", "aliases__alias")
     ordering = ("model_id",)
-    inlines = (PriceInline, AliasInline)
+    inlines = (PriceInline, AliasInline, TargetInline)
 
     def links(self, row: Model) -> list[tuple[str, str]]:
         return [(_("Prices"), list_url(Price, model__id__exact=row.pk))]

@@ -38,6 +38,10 @@ class InputFilter(admin.SimpleListFilter):
             "clear_query": changelist.get_query_string(remove=[str(self.parameter_name)]),
         }
 
+    def text(self) -> str:
+        """What was typed, as far as a database can hold it."""
+        return (self.value() or "").replace("\0", "").strip()
+
     def offers(self) -> list[str]:
         """What the browser proposes while somebody types."""
         return []
@@ -55,7 +59,7 @@ class CustomerFilter(InputFilter):
 
     def customer_id(self) -> int | None:
         """The customer that was typed; None for nothing, and -1, which nobody has, for a slug that nobody has."""
-        slug = (self.value() or "").strip()
+        slug = self.text()
         if not slug:
             return None
         return Customer.objects.filter(slug=slug).values_list("pk", flat=True).first() or -1
@@ -76,7 +80,7 @@ class MonthFilter(InputFilter):
 
     def first_on(self) -> date | None:
         """The first day of the month that was typed."""
-        text = (self.value() or "").strip()
+        text = self.text()
         if not text:
             return None
         match = _MONTH.fullmatch(text)

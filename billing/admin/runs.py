@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
 
 from accounts.admin import CustomerFilter, MonthFilter, Operation, OperationForm, ReadOnlyAdmin, actor_of, list_url
-from accounts.errors import DomainError
+from accounts.errors import DomainError, NotReady
 from accounts.models import Customer
 from billing.formatting import won
 from billing.models import BillingRun, BillingRunItem, Invoice
@@ -77,14 +77,14 @@ class MonthForm(OperationForm):
             raise forms.ValidationError(str(error)) from None
 
 
-def enqueue_pending(request: HttpRequest, items: Iterable[int]) -> None:
+def enqueue(item_ids: Iterable[int], *, actor: str) -> None:
     """One task a customer. A broker that is away loses nothing: the items stay pending and can be enqueued again."""
     try:
-        for item_id in items:
-            close_customer.delay(item_id, actor_of(request))
+        for item_id in item_ids:
+            close_customer.delay(item_id, actor)
     except OperationalError:
         logger.exception("no worker could be told")
-        messages.error(request, _("The broker can't be reached, so no worker was told. Start the month again later."))
+        raise NotReady("the broker can't be reached, so no worker was told; start the month again later") from None
 
 
 @admin.register(BillingRun)
@@ -156,11 +156,11 @@ class BillingRunAdmin(ReadOnlyAdmin):
         if month is not None and request.method == "POST":
             try:
                 run = start_run(month=month, actor=actor_of(request), now=timezone.now())
+                pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("pk")
+                enqueue(list(pending.values_list("pk", flat=True)), actor=actor_of(request))
             except DomainError as refusal:
                 form.refuse(refusal)
             else:
-                pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("pk")
-                enqueue_pending(request, list(pending.values_list("pk", flat=True)))
                 return HttpResponseRedirect(reverse("admin:billing_billingrun_change", args=[run.pk]))
         context = {
             **self.admin_site.each_context(request),
@@ -228,7 +228,7 @@ class RunMonthFilter(MonthFilter):
 def _close_again(item: BillingRunItem, answers: dict[str, Any], actor: str) -> str:
     month = BillingMonth(item.run.month.year, item.run.month.month)
     start_run(month=month, actor=actor, now=timezone.now(), customer=item.customer)
-    close_customer.delay(item.pk, actor)
+    enqueue([item.pk], actor=actor)
     return _("%(customer)s is being closed.") % {"customer": item.customer}
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.test import Client
 
+from config.celery import app
 from tests.admin.house import House, make_house
 
 
@@ -19,3 +22,11 @@ def root(house: House) -> Client:
     client = Client(headers={"accept-language": "en"})
     client.force_login(house.root)
     return client
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Tasks run where they are enqueued, as a worker would at once."""
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False

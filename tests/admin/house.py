@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 
 from accounts.models import Customer, Membership, User
 from accounts.services import IssuedKey, create_api_key
@@ -52,8 +52,6 @@ def make_root() -> User:
 
 def make_staff(email: str = "staff@jeongsan.example", *permissions: str) -> User:
     """An operator with exactly these permissions ("accounts.view_customer")."""
-    from django.contrib.auth.models import Permission  # noqa: PLC0415
-
     user = User.objects.create_user(email, PASSWORD, is_staff=True)
     for permission in permissions:
         app, _, codename = permission.partition(".")
@@ -63,7 +61,9 @@ def make_staff(email: str = "staff@jeongsan.example", *permissions: str) -> User
 
 def sync_odd_model() -> Price:
     """A later listing that also has `acme/odd`, whose price can't be read; the quarantined price."""
-    body: dict[str, Any] = json.loads(listing(dollar="0.000001", cent="0.00000001", free="0", router="-1", odd="0.000002"))
+    body: dict[str, Any] = json.loads(
+        listing(dollar="0.000001", cent="0.00000001", free="0", router="-1", odd="0.000002")
+    )
     body["data"][-1]["pricing"] = ODD_PRICING
     sync_catalog(body=json.dumps(body).encode(), source="test 2", at=ODD_SINCE, actor=ACTOR, now=NOW)
     return Price.objects.get(model__model_id="acme/odd")
