@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import Http404, HttpRequest, HttpResponse
 
 from portal.formatting import usd_columns
-from portal.selectors import months_with_usage
+from portal.selectors.customers import months_with_usage
 from portal.views.tenancy import CustomerPage
 from usage.periods import BillingMonth
 from usage.selectors import Consumption, open_quarantine, usage_by_day, usage_by_model

@@ -12,7 +12,7 @@ from billing.models import InvoiceLine
 from billing.selectors.bills import MonthBill
 from billing.selectors.previews import month_preview
 from catalog.money import exact_sum
-from portal.selectors import issued_invoices
+from portal.selectors.customers import issued_invoices
 from portal.views.tenancy import CustomerPage
 from usage.periods import KST
 from usage.selectors import Consumption, usage_by_day

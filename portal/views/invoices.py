@@ -15,7 +15,7 @@ from billing.documents import InvoiceDocument
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.services.delivering import ensure_invoice_pdf
-from portal.selectors import issued_invoices
+from portal.selectors.customers import issued_invoices
 from portal.views.tenancy import CustomerPage
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.services import create_api_key, revoke_api_key
-from portal.selectors import api_keys_of
+from portal.selectors.customers import api_keys_of
 from portal.views.tenancy import CustomerPage
 
 _USED_FORMS = "used_key_forms"

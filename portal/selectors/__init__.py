@@ -1,0 +1,1 @@
+"""What the pages ask: of one customer (`customers`), and of the catalog for everybody (`storefront`)."""
