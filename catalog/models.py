@@ -210,3 +210,75 @@ class CatalogSync(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.effective_at:%Y-%m-%d %H:%M}"
+
+
+class PriceChange(models.Model):
+    """A price that a listing or an operator changed: the old one, the new one, and how far they are apart.
+
+    A change that waits keeps the new price here; the old one stays in force until somebody decides. `before` is the last
+    price that was no quarantine, `after` the interval that the change opened.
+    """
+
+    class Status(models.TextChoices):
+        APPLIED = "applied", _("applied")
+        AWAITING_APPROVAL = "awaiting_approval", _("awaiting approval")
+        REJECTED = "rejected", _("rejected")
+        ANNOUNCED = "announced", _("announced")
+        SUPERSEDED = "superseded", _("superseded by a later listing")
+
+    model = models.ForeignKey(Model, models.PROTECT, related_name="price_changes", verbose_name=_("model"))
+    status = models.CharField(_("status"), max_length=18, choices=Status.choices)
+    #: None for what an operator announced.
+    sync = models.ForeignKey(
+        CatalogSync, models.PROTECT, null=True, blank=True, related_name="price_changes", verbose_name=_("sync")
+    )
+    before = models.ForeignKey(Price, models.PROTECT, related_name="+", verbose_name=_("old price"))
+    after = models.OneToOneField(
+        Price, models.PROTECT, null=True, blank=True, related_name="change", verbose_name=_("new price")
+    )
+    kind = models.CharField(_("kind"), max_length=12, choices=Price.Kind.choices)
+    components = models.JSONField(_("components"), default=dict)
+    overrides = models.JSONField(_("overrides"), default=list)
+    listed_pricing = models.JSONField(_("listed pricing"), default=dict)
+    #: {"prompt": "25", "request": null}: percent by component, as text; null where the old price was 0 or none.
+    percents = models.JSONField(_("percent by component"), default=dict)
+    #: The largest of them, up or down; None where there is no percentage.
+    percent = models.DecimalField(_("percent"), max_digits=40, decimal_places=4, null=True, blank=True)
+    #: When the listing named it; for an announced price, when it begins.
+    effective_at = models.DateTimeField(_("effective at"))
+    source = models.CharField(_("source"), max_length=300)
+    created_at = models.DateTimeField(_("recorded"), default=timezone.now, editable=False)
+    created_by = models.CharField(_("recorded by"), max_length=200)
+    decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
+    decided_by = models.CharField(_("decided by"), max_length=200, blank=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("price change")
+        verbose_name_plural = _("price changes")
+        ordering = ["-effective_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model"],
+                name="price_change_waits_once_per_model",
+                condition=Q(status="awaiting_approval"),
+            ),
+            models.CheckConstraint(
+                name="price_change_opens_a_price_exactly_when_in_force_or_announced",
+                condition=Q(status__in=["applied", "announced"], after__isnull=False)
+                | (~Q(status__in=["applied", "announced"]) & Q(after__isnull=True)),
+            ),
+            models.CheckConstraint(
+                name="price_change_is_decided_by_somebody_for_a_reason",
+                condition=Q(decided_at__isnull=True, decided_by="")
+                | (Q(decided_at__isnull=False) & ~Q(decided_by="") & ~Q(reason="")),
+            ),
+            models.CheckConstraint(
+                name="price_change_is_rejected_by_somebody",
+                condition=~Q(status="rejected") | Q(decided_at__isnull=False),
+            ),
+        ]
+        indexes = [models.Index(fields=["model", "-id"], name="price_change_by_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model_id} {self.status} {self.effective_at:%Y-%m-%d %H:%M}"

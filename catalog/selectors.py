@@ -19,6 +19,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from accounts.models import Customer
+from catalog.changes import ComponentChange, component_changes, overall_percent
 from catalog.models import Model, ModelAlias, Price
 from catalog.pricing import PriceError, PriceSheet
 from catalog.variants import split_variant
@@ -71,6 +72,50 @@ def price_in_force(model: Model, *, at: datetime) -> Price | None:
     return model.prices.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=at), effective_from__lte=at).first()
 
 
+def sheet_of(price: Price) -> PriceSheet | None:
+    """The parsed price; None where there is none or where it can't be read (any more)."""
+    if price.kind != Price.Kind.LISTED:
+        return None
+    try:
+        return PriceSheet.parse(price.components, price.overrides)
+    except PriceError:
+        return None
+
+
+def find_price(name: str, *, at: datetime) -> PricedModel | None:
+    """What `Catalog.lookup` answers, for a caller who asks once: the model a name means and its price at that instant."""
+    model = find_model(name)
+    if model is None:
+        return None
+    price = price_in_force(model, at=at)
+    return PricedModel(model.pk, model.model_id, None, UNPRICED) if price is None else _priced(price, model.model_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceInterval:
+    """One price of a model's history.
+
+    `changes` are the components that cost something else than at the last listed price before, `percent` the largest of
+    their percentages (None where there is none). Who and what: `price.source`, `price.created_by`, `price.created_at`.
+    """
+
+    price: Price
+    changes: tuple[ComponentChange, ...]
+    percent: Decimal | None
+
+
+def price_history(model: Model) -> list[PriceInterval]:
+    """Every price a model ever had and the announced ones, oldest first; intervals that follow one another touch."""
+    history: list[PriceInterval] = []
+    listed: PriceSheet | None = None
+    for price in model.prices.order_by("effective_from"):
+        sheet = sheet_of(price)
+        changes = component_changes(listed, sheet) if listed is not None and sheet is not None else ()
+        history.append(PriceInterval(price, changes, overall_percent(changes)))
+        listed = sheet or listed
+    return history
+
+
 def models_for(customer: Customer | None) -> QuerySet[Model]:
     """The models on sale that a customer may call: of its providers, and on its list, where its contract has limits.
 
@@ -110,10 +155,9 @@ def router_price_range(model: Model, *, at: datetime) -> PriceRange | None:
     )
     sheets: dict[str, PriceSheet] = {}
     for price in prices.select_related("model").order_by("model__routers__position"):
-        try:
-            sheets[price.model.model_id] = PriceSheet.parse(price.components, price.overrides)
-        except PriceError:  # stored by an earlier version that read it differently; see Catalog
-            continue
+        sheet = sheet_of(price)
+        if sheet is not None:
+            sheets[price.model.model_id] = sheet
     if not sheets:
         return None
     prompts = [sheet.prices["prompt"] for sheet in sheets.values()]
@@ -191,29 +235,26 @@ class Catalog:
             return PricedModel(pk, self._model_ids[pk], None, UNPRICED)
         answer = self._answers.get(price.pk)
         if answer is None:
-            answer = self._answers[price.pk] = self._answer(price)
+            answer = self._answers[price.pk] = _priced(price, self._model_ids[pk])
         return answer
 
-    def _answer(self, price: Price) -> PricedModel:
-        identity: dict[str, Any] = {
-            "model_pk": price.model_id,
-            "model_id": self._model_ids[price.model_id],
-            "price_pk": price.pk,
-        }
-        if price.kind != Price.Kind.LISTED:
-            return PricedModel(
-                **identity,
-                kind=price.kind,
-                quarantine_code=price.quarantine_code,
-                quarantine_reason=price.quarantine_reason,
-            )
-        try:
-            return PricedModel(**identity, kind=price.kind, sheet=PriceSheet.parse(price.components, price.overrides))
-        except PriceError as error:
-            # Stored by an earlier version that read this price differently: asking somebody is better than guessing.
-            return PricedModel(
-                **identity, kind=Price.Kind.QUARANTINED, quarantine_code=error.code, quarantine_reason=str(error)
-            )
+
+def _priced(price: Price, model_id: str) -> PricedModel:
+    identity: dict[str, Any] = {"model_pk": price.model_id, "model_id": model_id, "price_pk": price.pk}
+    if price.kind != Price.Kind.LISTED:
+        return PricedModel(
+            **identity,
+            kind=price.kind,
+            quarantine_code=price.quarantine_code,
+            quarantine_reason=price.quarantine_reason,
+        )
+    try:
+        return PricedModel(**identity, kind=price.kind, sheet=PriceSheet.parse(price.components, price.overrides))
+    except PriceError as error:
+        # Stored by an earlier version that read this price differently: asking somebody is better than guessing.
+        return PricedModel(
+            **identity, kind=Price.Kind.QUARANTINED, quarantine_code=error.code, quarantine_reason=str(error)
+        )
 
 
 class Names:

@@ -17,7 +17,7 @@ from billing.totals import Totals, invoice_totals
 from catalog.models import Price
 from catalog.money import Rounding, decimal_text, exact_product, exact_sum
 from catalog.pricing import MINUTES_PER_DAY, Cost, CostComponent, PriceSheet, Quantities
-from catalog.selectors import PricedModel, load_catalog
+from catalog.selectors import PricedModel, find_price
 from usage.dialects import UsageRefused, read_usage
 from usage.periods import KST
 
@@ -125,7 +125,7 @@ def monthly_estimate(
 
 
 def _listed_price(model: str, *, at: datetime) -> tuple[PricedModel, PriceSheet]:
-    priced = load_catalog().lookup(model, at=at)
+    priced = find_price(model, at=at)
     if priced is None:
         raise UnknownModel(f"there is no model {model[:200]!r}", field="model")
     if priced.sheet is None:

@@ -12,7 +12,8 @@ from decimal import Decimal
 
 from catalog.listing import ListedModel, PriceKind
 from catalog.models import Price
-from catalog.pricing import MINUTES_PER_DAY, PriceError, PriceSheet
+from catalog.pricing import MINUTES_PER_DAY, PriceSheet
+from catalog.selectors import sheet_of
 
 Prices = Mapping[str, Decimal]
 
@@ -24,7 +25,7 @@ def says_the_same(known: Price, listed: ListedModel, *, at: datetime) -> bool:
     if listed.kind is PriceKind.QUARANTINED:
         # Equal raw prices: still in quarantine, or an operator has decided what this very price means.
         return bool(known.listed_pricing == listed.listed_pricing) or _hides_only_what_is_known(known, listed, at=at)
-    sheet = _sheet(known)
+    sheet = sheet_of(known)
     return sheet is not None and same_prices(sheet, PriceSheet.parse(listed.components, listed.overrides))
 
 
@@ -61,7 +62,7 @@ def _hides_only_what_is_known(known: Price, listed: ListedModel, *, at: datetime
     """Whether the listing merely shows this hour's window where we know the price outside it from an earlier reading."""
     if listed.quarantine_code != "hidden_base_price":
         return False
-    sheet = _sheet(known)
+    sheet = sheet_of(known)
     if sheet is None:
         return False
     pricing = {key: value for key, value in listed.listed_pricing.items() if value is not None}
@@ -73,13 +74,3 @@ def _hides_only_what_is_known(known: Price, listed: ListedModel, *, at: datetime
         return False
     base = {key: known.components[key] for key in hidden}
     return same_prices(sheet, PriceSheet.parse({**pricing, **base}, overrides))
-
-
-def _sheet(price: Price) -> PriceSheet | None:
-    """The parsed price; None where there is none or where it can't be read (any more)."""
-    if price.kind != Price.Kind.LISTED:
-        return None
-    try:
-        return PriceSheet.parse(price.components, price.overrides)
-    except PriceError:
-        return None
