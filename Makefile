@@ -31,7 +31,7 @@ bench: setup-test ## measure and write var/bench/<name>.json (ONLY=ingest: one o
 	@$(PYTHON) -m tests.bench $(ONLY)
 
 stop: ## end the embedded PostgreSQL, and that of the tests
-	@if [ -x $(PYTHON) ]; then $(PYTHON) -m config.embedded stop; JEONGSAN_VAR=var/test $(PYTHON) -m config.embedded stop; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m config.embedded stop; if [ -d var/test/postgres ]; then JEONGSAN_VAR=var/test $(PYTHON) -m config.embedded stop; fi; fi
 
 messages: setup ## collect the texts to translate into locale/ko (needs GNU gettext)
 	@command -v xgettext >/dev/null || { echo "make messages needs GNU gettext: apt-get install gettext" >&2; exit 1; }

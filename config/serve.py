@@ -45,12 +45,7 @@ def ground(var: Path) -> Iterator[Supervisor]:
             if is_embedded:
                 was_down = embedded.ensure_started(var).started_here
             _migrate()
-            from config.celery import ensure_broker, release_unacknowledged
-
-            ensure_broker()
-            if is_embedded:
-                # Nobody else serves this directory, so what its dead workers had taken is free again.
-                release_unacknowledged()
+            _connect_broker(release=is_embedded)
             yield processes
         finally:
             processes.stop()
@@ -99,6 +94,20 @@ def _migrate() -> None:
 
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
+
+
+def _connect_broker(*, release: bool) -> None:
+    """Make the broker usable. `release`: no worker lives anywhere, so what dead ones had taken is free again at once.
+
+    Otherwise it would be free when their time is over, which is long to wait for when one starts the site anew.
+    """
+    from billing.models import Delivery
+    from config.celery import ensure_broker, release_unacknowledged
+
+    ensure_broker()
+    if release:
+        release_unacknowledged()
+        Delivery.objects.filter(status=Delivery.Status.PENDING).update(claimed_until=None)
 
 
 def _is_alive(port: int) -> bool:
