@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.http import Http404
@@ -17,6 +18,8 @@ from accounts.models import ApiKey
 from accounts.selectors import authenticate_api_key
 
 PROBLEM_JSON = "application/problem+json"
+
+logger = logging.getLogger(__name__)
 
 
 class KeyPrincipal:
@@ -85,8 +88,8 @@ def problem(*, status: int, code: str, detail: str, errors: list[dict[str, Any]]
     return Response(body, status=status, content_type=PROBLEM_JSON)
 
 
-def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler: refusals become problem+json; anything unforeseen stays a 500 for the log."""
+def problem_response(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's exception handler: refusals become problem+json, and so does what nobody foresaw, after it is logged."""
     # Here, because the module reads this one's classes while it is imported.
     from rest_framework.views import set_rollback
 
@@ -99,9 +102,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         return response
     if isinstance(error, Http404):
         error = exceptions.NotFound()
-    if not isinstance(error, exceptions.APIException):
-        return None
     set_rollback()
+    if not isinstance(error, exceptions.APIException):
+        logger.error("unforeseen error in the API", exc_info=error)
+        return problem(status=500, code="internal_error", detail="Something went wrong here; it has been logged.")
     errors = None
     detail = str(error.detail)
     if isinstance(error, exceptions.ValidationError) and isinstance(error.detail, dict):

@@ -47,6 +47,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "config.api.english_for_machines",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -126,6 +127,10 @@ USE_I18N = True
 USE_TZ = True
 # Instants are stored in UTC and shown in KST; the machine's own zone changes nothing.
 TIME_ZONE = "Asia/Seoul"
+
+# -- Addresses ---------------------------------------------------------------------------------------------------------
+# PUBLIC_BASE_URL: what customers put before /v1, where that is another address than the site's own.
+PUBLIC_BASE_URL = env.env_origin("PUBLIC_BASE_URL")
 
 # -- Files -------------------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"

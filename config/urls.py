@@ -3,13 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from config import health
+from config import api, health
 
 urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
     path("billing/v1/", include("billing.urls")),
+    path("billing/v1/<path:rest>", api.UnknownAddress.as_view()),
     path("v1/", include("catalog.urls")),
     path("api/v1/", include("catalog.urls")),
     path("", include("portal.urls")),
