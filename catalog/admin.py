@@ -18,8 +18,8 @@ from accounts.admin import (
     EMPTY,
     Operation,
     OperationForm,
-    ReadOnly,
     ReadOnlyAdmin,
+    ReadOnlyInline,
     ReasonForm,
     ServiceAddAdmin,
     json_text,
@@ -45,7 +45,7 @@ _COMMON = (
 ENTERED_KEYS = (*_COMMON, *sorted(PRICE_KEYS - {*_COMMON, "discount"}))
 
 
-def _per_million(key: str, label: str) -> Any:
+def _per_million(key: str, label: Any) -> Any:
     """A column: USD per million tokens of one price component."""
 
     @admin.display(description=label)
@@ -117,19 +117,19 @@ def _resolve(price: Price, answers: dict[str, Any], actor: str) -> str:
     return _("The price of %(model)s is decided. Its quarantined events can be priced now.") % {"model": price.model}
 
 
-class PriceInline(ReadOnly, admin.TabularInline):
+class PriceInline(ReadOnlyInline):
     model = Price
     fields = ("effective_from", "effective_to", "kind", PROMPT_PER_MILLION, COMPLETION_PER_MILLION, "source")
     ordering = ("-effective_from",)
     show_change_link = True
 
 
-class AliasInline(ReadOnly, admin.TabularInline):
+class AliasInline(ReadOnlyInline):
     model = ModelAlias
     fields = ("alias", "created_at", "created_by")
 
 
-class TargetInline(ReadOnly, admin.TabularInline):
+class TargetInline(ReadOnlyInline):
     """What a router may pass a request to; a model that is none has none."""
 
     model = RouterTarget
@@ -147,7 +147,8 @@ class ProviderAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         on_sale = Count("models", filter=Q(models__status=Model.Status.ACTIVE))
-        return super().get_queryset(request).annotate(on_sale=on_sale)
+        rows: QuerySet[Provider] = super().get_queryset(request).annotate(on_sale=on_sale)
+        return rows
 
     def links(self, row: Provider) -> list[tuple[str, str]]:
         return [(_("Models"), list_url(Model, provider__id__exact=row.pk))]

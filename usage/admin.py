@@ -61,7 +61,8 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return len(self.object_list.order_by().values_list("pk")[:COUNTED_ROWS])  # type: ignore[union-attr]
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return len(rows.order_by().values_list("pk")[:COUNTED_ROWS])
 
     @property
     def is_cut(self) -> bool:
@@ -161,17 +162,17 @@ class UsageEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("API key"))
     def api_key(self, row: UsageEvent) -> str:
-        key = ApiKey.objects.filter(pk=row.api_key_id).first()
+        key = ApiKey.objects.filter(pk=row.api_key_id or 0).first()
         return change_link(ApiKey, key.pk, str(key)) if key else EMPTY
 
     @admin.display(description=gettext_lazy("model"))
     def rated_model(self, row: UsageEvent) -> str:
-        model = Model.objects.filter(pk=row.model_id).first()
+        model = Model.objects.filter(pk=row.model_id or 0).first()
         return change_link(Model, model.pk, model.model_id) if model else EMPTY
 
     @admin.display(description=gettext_lazy("price"))
     def rated_price(self, row: UsageEvent) -> str:
-        price = Price.objects.select_related("model").filter(pk=row.price_id).first()
+        price = Price.objects.select_related("model").filter(pk=row.price_id or 0).first()
         return change_link(Price, price.pk, str(price)) if price else EMPTY
 
     @admin.display(description=gettext_lazy("decision"))
@@ -294,7 +295,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("price"))
     def rated_price(self, row: QuarantinedEvent) -> str:
-        price = Price.objects.select_related("model").filter(pk=row.price_id).first()
+        price = Price.objects.select_related("model").filter(pk=row.price_id or 0).first()
         return change_link(Price, price.pk, str(price)) if price else EMPTY
 
 
@@ -320,7 +321,8 @@ class UsageRollupAdmin(ReadOnlyAdmin):
             "model_name": _name_of(Model, "model_id", "model_id"),
             "key_name": _name_of(ApiKey, "api_key_id", "name"),
         }
-        return super().get_queryset(request).annotate(**names)
+        rows: QuerySet[UsageRollup] = super().get_queryset(request).annotate(**names)
+        return rows
 
     @admin.display(description=gettext_lazy("model"))
     def used_model(self, row: UsageRollup) -> str:

@@ -18,7 +18,7 @@ from accounts.admin.operating import (
 )
 from accounts.admin.reading import (
     EMPTY,
-    ReadOnly,
+    ReadOnlyInline,
     change_link,
     grouped_integer,
     json_text,
@@ -37,8 +37,8 @@ __all__ = [
     "Operation",
     "OperationForm",
     "OperatorAdmin",
-    "ReadOnly",
     "ReadOnlyAdmin",
+    "ReadOnlyInline",
     "ReasonForm",
     "ServiceAddAdmin",
     "actor_of",

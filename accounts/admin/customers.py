@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
@@ -12,12 +12,15 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.operating import OperationForm, OperatorAdmin, ServiceAddMixin
-from accounts.admin.reading import ReadOnly
+from accounts.admin.reading import ReadOnlyInline
 from accounts.models import Customer, Membership, TaxProfile
 from accounts.services import create_customer
 
+if TYPE_CHECKING:
+    from accounts.admin.reading import Text
+
 #: (text, URL name of a list that has a `CustomerFilter`): what a customer's page leads to. Higher apps add their lists.
-CUSTOMER_LINKS: list[tuple[str, str]] = [(_("API keys"), "admin:accounts_apikey_changelist")]
+CUSTOMER_LINKS: list[tuple[Text, str]] = [(_("API keys"), "admin:accounts_apikey_changelist")]
 
 TERMS = ("status", "locale", "exchange_rule", "fixed_rate_krw_per_usd", "rounding", "payment_due_days")
 
@@ -56,7 +59,7 @@ class MembershipInline(admin.TabularInline):
     autocomplete_fields = ("user",)
 
 
-class TaxProfileInline(ReadOnly, admin.TabularInline):
+class TaxProfileInline(ReadOnlyInline):
     model = TaxProfile
     fields = ("valid_from", "kind", "registration_no", "name", "ceo_name", "email", "email2", "created_by")
     show_change_link = True
@@ -77,7 +80,7 @@ class CustomerAdmin(ServiceAddMixin, OperatorAdmin):
     def add_row(self, answers: dict[str, Any], actor: str) -> Customer:
         return create_customer(actor=actor, **answers)
 
-    def links(self, row: Customer) -> list[tuple[str, str]]:
+    def links(self, row: Customer) -> list[tuple[Text, str]]:
         new_profile = reverse("admin:accounts_taxprofile_add")
         lists = [(text, f"{reverse(name)}?{urlencode({'customer': row.slug})}") for text, name in CUSTOMER_LINKS]
         return [(_("New tax profile"), f"{new_profile}?{urlencode({'customer': row.pk})}"), *lists]
@@ -86,7 +89,7 @@ class CustomerAdmin(ServiceAddMixin, OperatorAdmin):
         return False
 
     def construct_change_message(
-        self, request: HttpRequest, form: forms.ModelForm, formsets: Any, add: bool = False
+        self, request: HttpRequest, form: forms.Form, formsets: Any, add: bool = False
     ) -> list[Any]:
         """Django's message with the values before and after, because these are terms of a contract."""
         values = {

@@ -54,6 +54,15 @@ class TaxProfileForm(IdentityForm):
         # A foreign company has none, and the service puts the tax form's own number there.
         self.fields["registration_no"].required = False
 
+    def clean(self) -> dict[str, Any]:
+        answers = super().clean() or {}
+        is_foreign = answers.get("kind") == TaxProfile.Kind.FOREIGN
+        if is_foreign and not answers.get("foreign_id"):
+            self.add_error("foreign_id", _("A foreign company is named by its own registration or passport number."))
+        if not is_foreign and answers.get("foreign_id"):
+            self.add_error("foreign_id", _("Only a foreign company has this."))
+        return answers
+
 
 class SellerProfileForm(IdentityForm):
     model = SellerProfile

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -30,6 +30,9 @@ from accounts.admin.reading import Figures, ReadOnly, list_url
 from accounts.errors import DomainError
 from accounts.models import AuditEntry
 from accounts.services import record_audit
+
+if TYPE_CHECKING:
+    from accounts.admin.reading import Text
 
 #: More rows at once would outlast a web request; the rest stays for the next click.
 MOST_ROWS = 1000
@@ -73,8 +76,8 @@ class Operation:
     """
 
     name: str
-    label: str
-    note: str
+    label: Text
+    note: Text
     run: Callable[[Any, dict[str, Any], str], str]
     form: type[OperationForm] = ReasonForm
     applies: Callable[[Any], bool] = lambda row: True
@@ -90,11 +93,11 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
     list_max_show_all = 500
     show_facets = admin.ShowFacets.NEVER
 
-    def links(self, row: Any) -> list[tuple[str, str]]:
+    def links(self, row: Any) -> Sequence[tuple[Text, str]]:
         """(text, address) of what belongs to a row; shown over its page."""
         return []
 
-    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+    def list_links(self, request: HttpRequest) -> Sequence[tuple[Text, str]]:
         """(text, address) shown over the list."""
         return []
 
@@ -139,7 +142,8 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            messages.warning(request, _("This row does not exist, or no longer."))
+            return HttpResponseRedirect(reverse("admin:index"))
         back = reverse(f"admin:{self._url_name('change')}", args=[row.pk])
         if not operation.applies(row):
             messages.warning(request, _("This is not possible, or no longer."))
@@ -220,8 +224,8 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
         request: HttpRequest,
         form: forms.BaseForm,
         *,
-        title: str,
-        note: str,
+        title: Text,
+        note: Text,
         cancel_url: str,
         rows: Sequence[Any] = (),
         row: Any = None,
@@ -240,12 +244,12 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
             "original": row,
             "described": self.described(row) if row is not None else "",
             "form": form,
-            "adminform": helpers.AdminForm(form, [(None, {"fields": list(form.fields)})], {}),
+            "adminform": helpers.AdminForm(form, [(None, {"fields": list(form.fields)})], {}),  # type: ignore[arg-type]
             "media": self.media + form.media,
             "hidden": hidden,
             "cancel_url": cancel_url,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/operation.html", context)
 
     def _row_tools(self, request: HttpRequest, object_id: str) -> dict[str, Any]:
@@ -296,7 +300,7 @@ class ServiceAddMixin:
     """
 
     add_form: type[OperationForm]
-    add_note: str = ""
+    add_note: Text = ""
 
     def add_row(self, answers: dict[str, Any], actor: str) -> Any:
         raise NotImplementedError

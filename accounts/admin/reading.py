@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
@@ -22,6 +22,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    #: A text, translated or still to be.
+    Text = str | _StrPromise
 
 EMPTY = "-"
 Writer = Callable[[Any], str]
@@ -133,11 +139,6 @@ class ReadOnly(Figures):
     Without `fields` or `fieldsets` it shows every column except binary ones.
     """
 
-    fields: Sequence[Any] | None = None
-    extra = 0
-    max_num = 0
-    can_delete = False
-
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -148,8 +149,9 @@ class ReadOnly(Figures):
         return False
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        if self.fields is not None:
-            return list(self.fields)
+        chosen: Sequence[Any] | None = self.fields  # type: ignore[attr-defined]
+        if chosen is not None:
+            return list(chosen)
         columns = self.model._meta.concrete_fields
         return [one.name for one in columns if not (one.primary_key or isinstance(one, models.BinaryField))]
 
@@ -161,3 +163,11 @@ class ReadOnly(Figures):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return [name for _, options in self.get_fieldsets(request, obj) for name in options["fields"]]
+
+
+class ReadOnlyInline(ReadOnly, admin.TabularInline):
+    """Rows that belong to the page's row, to look at."""
+
+    extra = 0
+    max_num = 0
+    can_delete = False

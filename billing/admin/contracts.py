@@ -40,7 +40,7 @@ class PlainDecimalField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)
-        if text in self.empty_values:
+        if not text:
             return None
         try:
             return parse_decimal(text, field=str(self.label))

@@ -16,7 +16,7 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnly, ReadOnlyAdmin, change_link, list_url
+from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnlyAdmin, ReadOnlyInline, change_link, list_url
 from accounts.models import Customer
 from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
 from billing.models import Delivery, Invoice, InvoiceLine, InvoicePdf, LedgerTransaction, NumberSequence, TaxInvoice
@@ -36,7 +36,7 @@ class TaxStateFilter(admin.SimpleListFilter):
         return queryset.filter(tax_invoice__status=self.value()) if self.value() else queryset
 
 
-class LineInline(ReadOnly, admin.TabularInline):
+class LineInline(ReadOnlyInline):
     model = InvoiceLine
     fields = (
         "position", "kind", "month", "model_name", "requests", "prompt_tokens", "cache_read_tokens", "completion_tokens",

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import EMPTY, CustomerFilter, ReadOnly, ReadOnlyAdmin
+from accounts.admin import EMPTY, CustomerFilter, ReadOnlyAdmin, ReadOnlyInline
 from billing.formatting import won
 from billing.models import LedgerEntry, LedgerTransaction
 
@@ -18,7 +18,7 @@ class EntryCustomerFilter(CustomerFilter):
     customer_path = "invoice__customer"
 
 
-class EntryInline(ReadOnly, admin.TabularInline):
+class EntryInline(ReadOnlyInline):
     model = LedgerEntry
     fields = ("account", "customer", "currency", "amount")
 
@@ -37,7 +37,8 @@ class LedgerTransactionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         debit = Sum("entries__amount", filter=Q(entries__amount__gt=0, entries__currency="KRW"))
-        return super().get_queryset(request).annotate(debit=debit)
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(debit=debit)
+        return rows
 
     @admin.display(description=_("amount (KRW)"), ordering="debit")
     def debit_krw(self, row: Any) -> str:

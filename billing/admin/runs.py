@@ -98,7 +98,8 @@ class BillingRunAdmin(ReadOnlyAdmin):
         counts = {
             f"{status}_count": Count("items", filter=Q(items__status=status)) for status in BillingRunItem.Status.values
         }
-        return super().get_queryset(request).annotate(**counts)
+        rows: QuerySet[BillingRun] = super().get_queryset(request).annotate(**counts)
+        return rows
 
     def get_urls(self) -> list[URLPattern]:
         close = path("close/", self.admin_site.admin_view(self.close_view), name="billing_billingrun_close")
@@ -127,13 +128,10 @@ class BillingRunAdmin(ReadOnlyAdmin):
             default=Value(2),
             output_field=IntegerField(),
         )
-        items = (
-            BillingRunItem.objects.filter(run_id=object_id if object_id.isdecimal() else None)
-            .select_related("customer", "invoice")
-            .order_by(urgency, "customer__slug")[:SHOWN_ITEMS]
-        )
-        rows = [{"item": item, "problem": problem_text(item.reason_code), **_amounts(item.invoice)} for item in items]
-        counts = BillingRunItem.objects.filter(run_id=object_id if object_id.isdecimal() else None).aggregate(
+        items = BillingRunItem.objects.filter(run_id=int(object_id) if object_id.isdecimal() else 0)
+        shown = items.select_related("customer", "invoice").order_by(urgency, "customer__slug")[:SHOWN_ITEMS]
+        rows = [{"item": item, "problem": problem_text(item.reason_code), **_amounts(item.invoice)} for item in shown]
+        counts = items.aggregate(
             total=Count("pk"),
             pending=Count("pk", filter=Q(status=BillingRunItem.Status.PENDING)),
             parked=Count("pk", filter=Q(status=BillingRunItem.Status.PARKED)),

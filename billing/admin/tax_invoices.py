@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import Operation, ReadOnly, ReadOnlyAdmin
+from accounts.admin import Operation, ReadOnlyAdmin, ReadOnlyInline
 from accounts.errors import DomainError
 from billing.adapters.registry import tax_provider
 from billing.admin.deliveries import InvoiceCustomerFilter
@@ -52,7 +52,7 @@ def _send_late(tax_invoice: TaxInvoice, answers: dict[str, Any], actor: str) -> 
     return _("Issued late: approval no. %(number)s.") % {"number": sent.approval_no}
 
 
-class AttemptInline(ReadOnly, admin.TabularInline):
+class AttemptInline(ReadOnlyInline):
     model = TaxInvoiceAttempt
     fields = ("started_at", "finished_at", "outcome", "detail")
 
