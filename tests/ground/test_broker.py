@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from config import embedded, env
 from config.serve import WORKER
+from tests.ground.waiting import eventually
 
 SEND = """
 import sys
@@ -72,11 +72,8 @@ class Site:
         return self.lines_file.read_text().splitlines() if self.lines_file.exists() else []
 
     def wait_for_lines(self, number: int) -> list[str]:
-        deadline = time.monotonic() + 40
-        while len(lines := self.lines()) < number:
-            assert time.monotonic() < deadline, lines
-            time.sleep(0.02)
-        return lines
+        eventually(lambda: len(self.lines()) >= number, self.lines)
+        return self.lines()
 
     def waiting_tasks(self) -> int:
         with psycopg.connect(embedded.ensure_started(self.var).dsn) as connection:
@@ -85,10 +82,7 @@ class Site:
         return int(row[0])
 
     def wait_until_empty(self) -> None:
-        deadline = time.monotonic() + 20
-        while self.waiting_tasks():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: self.waiting_tasks() == 0)
 
 
 @pytest.fixture(scope="module")

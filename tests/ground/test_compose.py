@@ -8,10 +8,9 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from psycopg import sql
 
 from config import embedded, env
 from config.celery import QUEUES
+from tests.ground.waiting import eventually
 
 APP_PROCESSES = ("web", "worker", "worker-ingest", "beat")
 DATABASE = "jeongsan_compose"
@@ -38,13 +38,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def eventually(condition: Callable[[], bool], what: Callable[[], object] = lambda: "") -> None:
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
 
 
 def filled_in(value: str, answers: dict[str, str]) -> str:
