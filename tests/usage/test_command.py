@@ -59,6 +59,12 @@ def test_a_file_is_metered_and_what_was_not_accepted_is_listed(tmp_path: Path) -
                     "field": "id",
                     "reason": "this id was stored before with another content",
                 },
+                {
+                    "line": 6,
+                    "id": "b",
+                    "status": "accepted",
+                    "quarantined": {"code": "unknown_model", "detail": "no model is called x/unheard"},
+                },
             ],
         },
     )

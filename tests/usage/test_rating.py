@@ -9,9 +9,10 @@ from decimal import Decimal
 import pytest
 
 from tests.shared import shared_data
-from tests.usage.factories import customer, ingest, line, model, violations
+from tests.usage.factories import NOW, customer, ingest, line, model, violations
 from usage.dialects import DIALECTS
 from usage.models import QuarantinedEvent, UsageEvent, UsageRollup
+from usage.services.quarantine import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +137,20 @@ def test_an_upstream_cost_that_cannot_be_kept_exactly_is_flagged_not_rounded() -
         "exact": (Decimal("1.23e-26"), []),
         "fine": (None, ["upstream_cost_unreadable"]),
     }
+
+
+def test_an_answer_of_several_models_has_no_price_of_one() -> None:
+    """An advisor of another model answered a part: pricing all of it at the served model's price would be a guess."""
+    customer()
+    model()
+    part = {"type": "advisor_message", "model": "x/other", "input_tokens": 823, "output_tokens": 1612}
+    usage = {"input_tokens": 100, "output_tokens": 50, "iterations": [part]}
+    (result,) = ingest(line("a", dialect="anthropic_messages", usage=usage))
+    assert (result.status, result.quarantine_code) == ("accepted", "several_models")
+    assert UsageEvent.objects.get().cost_usd is None
+    assert not UsageRollup.objects.exists()
+    assert rate_quarantined(actor="test", now=NOW).rated == 0
+    assert QuarantinedEvent.objects.get().status == "open"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

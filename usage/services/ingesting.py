@@ -133,7 +133,7 @@ def _metered(draft: EventDraft, payers: Payers, catalog: Catalog) -> MeteredEven
         quantities=reading.quantities,
         upstream_cost_usd=upstream_cost_usd,
         flags=flags,
-        rating=rate(catalog, draft.served_model, reading.quantities, at=draft.occurred_at),
+        rating=rate(catalog, draft.served_model, reading.quantities, flags=flags, at=draft.occurred_at),
         body_hash=draft.body_hash(customer_id=payer.customer_id, api_key_id=payer.api_key_id),
     )
 

@@ -112,7 +112,7 @@ def _rate_chunk(customer_id: int, pks: Sequence[int], actor: str, now: datetime)
     for row in held:
         event = events[row.event_id]
         quantities = event.quantities
-        rating = rate(catalog, event.served_model, quantities, at=event.occurred_at)
+        rating = rate(catalog, event.served_model, quantities, flags=event.flags, at=event.occurred_at)
         if rating.cost_usd is None:
             continue
         assert (customer_id, row.billing_month) not in closed, "open quarantine blocks the close"

@@ -6,6 +6,7 @@ name, a price that nobody could read, a quantity without a price.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +14,7 @@ from decimal import Decimal
 from catalog.models import Price
 from catalog.pricing import Quantities
 from catalog.selectors import Catalog, catalog_version, load_catalog
+from usage.dialects import Flag
 
 #: A single response for more than this (USD) is a unit mistake somewhere; sums of sane costs never overflow.
 MAX_COST_USD = Decimal(10**12)
@@ -24,6 +26,7 @@ VARIABLE_PRICE = "variable_price"
 QUARANTINED_PRICE = "quarantined_price"
 UNPRICED_COMPONENT = "unpriced_component"
 IMPLAUSIBLE_COST = "implausible_cost"
+SEVERAL_MODELS = "several_models"
 
 _catalog: Catalog | None = None
 
@@ -48,8 +51,10 @@ def current_catalog() -> Catalog:
     return catalog
 
 
-def rate(catalog: Catalog, served_model: str, quantities: Quantities, *, at: datetime) -> Rating:
-    """Price one response. `at` (aware) is when it happened."""
+def rate(
+    catalog: Catalog, served_model: str, quantities: Quantities, *, flags: Collection[str], at: datetime
+) -> Rating:
+    """Price one response. `at` (aware) is when it happened, `flags` are what was odd about its usage."""
     priced = catalog.lookup(served_model, at=at)
     if priced is None:
         return Rating(None, code=UNKNOWN_MODEL, detail=f"no model is called {served_model}")
@@ -62,6 +67,10 @@ def rate(catalog: Catalog, served_model: str, quantities: Quantities, *, at: dat
     if priced.sheet is None:
         detail = f"{priced.model_id} had no price at {at.isoformat()}"
         return _unrated(priced.model_pk, UNPRICED, detail)
+    if Flag.ITERATIONS_OF_ANOTHER_MODEL in flags:
+        return _unrated(
+            priced.model_pk, SEVERAL_MODELS, f"a part of it was answered by another model than {served_model}"
+        )
     cost = priced.sheet.cost(quantities, at=at)
     if cost.unpriced:
         detail = f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}"

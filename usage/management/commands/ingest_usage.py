@@ -44,6 +44,8 @@ class Command(JsonCommand):
     def show(self, answer: dict[str, Any]) -> None:
         for item in answer["items"]:
             why = f" {item['field']}: {item['reason']}" if "reason" in item else ""
+            if "quarantined" in item:
+                why = f", quarantined: {item['quarantined']['detail']}"
             self.stdout.write(f"line {item['line']} ({item['id']}): {item['status']}{why}")
         self.stdout.write(", ".join(f"{count} {status}" for status, count in _counts(answer).items()))
 
@@ -61,7 +63,7 @@ class Command(JsonCommand):
             for status, count in count_by_status(results).items():
                 answer[status] += count
             for result in results:
-                if result.status is not Status.ACCEPTED:
+                if result.status is not Status.ACCEPTED or result.quarantine_code:
                     body = result.as_dict()
                     del body["index"]
                     answer["items"].append({"line": batch[result.index][0], **body})
