@@ -59,6 +59,21 @@ def env_int(name: str, default: int, *, minimum: int = 0) -> int:
     return int(value)
 
 
+def env_origin(name: str, default: str = "") -> str:
+    """An http(s) address that others are appended to, without a slash at its end; empty where there is none."""
+    value = env_text(name, default)
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or "@" in parts.netloc or parts.query or parts.fragment or not value.isascii() or " " in value:
+        raise SettingError(f"{name} must be an address such as https://api.example.com, not {value!r}.")
+    return value.rstrip("/")
+
+
 def env_secret(name: str, default: str = "") -> str:
     """A secret from NAME, or from the file that NAME_FILE names (as container platforms mount them); never both."""
     path = os.environ.get(f"{name}_FILE", "")
