@@ -7,6 +7,8 @@ ShrunkenListing        422  shrunken_listing     more than half of the models on
 FutureListing          422  effective_in_future  prices that begin later than now
 HistoryConflict        409  history_conflict     a price that was in force would be rewritten
 PriceNotQuarantined    409  price_not_quarantined
+PriceChangeDecided     409  price_change_decided   it waits no longer
+PriceChangeOutdated    409  price_change_outdated  it was compared with a price that is no longer in force
 """
 
 from __future__ import annotations
@@ -56,3 +58,15 @@ class PriceNotQuarantined(Conflict):
     """Only a quarantined price waits for somebody's decision."""
 
     code = "price_not_quarantined"
+
+
+class PriceChangeDecided(Conflict):
+    """Only a change that awaits approval can be approved or rejected, once."""
+
+    code = "price_change_decided"
+
+
+class PriceChangeOutdated(Conflict):
+    """Another price came into force since this change was compared with the old one."""
+
+    code = "price_change_outdated"

@@ -173,6 +173,14 @@ SPECTACULAR_SETTINGS = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 
+# -- Catalog -----------------------------------------------------------------------------------------------------------
+# CATALOG_URL: the upstream's /models address, which beat reads every hour; without it only `sync_catalog` reads listings.
+CATALOG_URL = env.env_text("CATALOG_URL", default="")
+# PRICE_CHANGE_APPROVAL_PERCENT: a listed price that differs by more than this waits for an operator.
+PRICE_CHANGE_APPROVAL_PERCENT = env.env_int("PRICE_CHANGE_APPROVAL_PERCENT", default=50)
+# OPERATOR_EMAIL: who is told when a sync fails, a price change waits, or a model sells below what it costs.
+OPERATOR_EMAIL = env.env_text("OPERATOR_EMAIL", default="")
+
 # -- Money's outside world ---------------------------------------------------------------------------------------------
 # EXIMBANK_AUTH_KEY: the key of the Export-Import Bank's rate API; without it rates are entered by `set_rate`.
 EXIMBANK_AUTH_KEY = env.env_secret("EXIMBANK_AUTH_KEY") or ""

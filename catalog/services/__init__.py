@@ -1,6 +1,7 @@
 """Changes to what is sold and at which price."""
 
 from catalog.services.aliasing import add_alias
+from catalog.services.deciding import announce_price, approve_price_change, reject_price_change
 from catalog.services.offering import set_customer_models, set_provider_listing, set_router_targets
 from catalog.services.resolving import resolve_quarantined_price
 from catalog.services.syncing import SyncReport, sync_catalog
@@ -8,6 +9,9 @@ from catalog.services.syncing import SyncReport, sync_catalog
 __all__ = [
     "SyncReport",
     "add_alias",
+    "announce_price",
+    "approve_price_change",
+    "reject_price_change",
     "resolve_quarantined_price",
     "set_customer_models",
     "set_provider_listing",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from catalog.changes import ComponentChange, component_changes, exceeds
 from catalog.listing import ListedModel, PriceKind
-from catalog.models import Model, Price
+from catalog.models import Model, Price, PriceChange
+from catalog.pricing import PriceSheet
+from catalog.selectors import sheet_of
 from catalog.services.comparing import says_the_same
 
 #: Fields of a `Model` that follow the listing.
@@ -23,6 +27,31 @@ class OpenedPrice:
     until: datetime | None
 
 
+@dataclass(frozen=True)
+class PlannedChange:
+    """A price that differs from `before`, the model's last price that was no quarantine."""
+
+    entry: ListedModel
+    before: Price
+    components: tuple[ComponentChange, ...]
+    waits: bool
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is stored of prices, by model pk.
+
+    `intervals`: those that end after the listing's instant, in order. `before_quarantine`: the last price that was none,
+    of models in quarantine. `before_announced`: what ended where the announced price in force began. `undecided`: the
+    last change that waits for approval or was rejected.
+    """
+
+    intervals: Mapping[int, Sequence[Price]]
+    before_quarantine: Mapping[int, Price] = field(default_factory=dict)
+    before_announced: Mapping[int, Price] = field(default_factory=dict)
+    undecided: Mapping[int, PriceChange] = field(default_factory=dict)
+
+
 @dataclass
 class Plan:
     """The changes of one sync, and what stood in their way."""
@@ -33,6 +62,9 @@ class Plan:
     vanished: list[Model] = field(default_factory=list)
     ended: list[Price] = field(default_factory=list)
     opened: list[OpenedPrice] = field(default_factory=list)
+    changes: list[PlannedChange] = field(default_factory=list)
+    waiting: list[PriceChange] = field(default_factory=list)  # from earlier syncs, and still what the listing says
+    superseded: list[PriceChange] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)  # model ids
     quarantined: list[ListedModel] = field(default_factory=list)  # without a usable price afterwards
     price_changes: int = 0
@@ -41,21 +73,31 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.created or self.described or self.returned or self.vanished or self.opened)
+        return not (
+            self.created
+            or self.described
+            or self.returned
+            or self.vanished
+            or self.opened
+            or self.superseded
+            or any(change.waits for change in self.changes)
+        )
 
 
 def plan_sync(
     entries: Sequence[ListedModel],
     models: Mapping[str, Model],
-    prices: Mapping[int, Sequence[Price]],
+    known: Known,
     *,
     at: datetime,
+    now: datetime,
     backfilled: bool,
+    approval_percent: Decimal | None,
 ) -> Plan:
     """Compare a listing that was in force `at` with what is stored.
 
-    `models` by model id, all of them; `prices` by model pk, those that end after `at` in order. With `backfilled` a later
-    listing was applied already: this one only tells prices of its own time, not what is on sale now.
+    `models` by model id, all of them. With `backfilled` a later listing was applied already: this one only tells prices
+    of its own time, not what is on sale now. Changes over `approval_percent` wait; None lets none wait.
     """
     plan = Plan()
     for entry in entries:
@@ -66,7 +108,8 @@ def plan_sync(
             if entry.kind is PriceKind.QUARANTINED:
                 plan.quarantined.append(entry)
             continue
-        touched = _plan_price(plan, entry, prices.get(model.pk, ()), at=at, backfilled=backfilled)
+        pricing = _Pricing(plan, entry, model.pk, known, at=at, now=now)
+        touched = pricing.plan(backfilled=backfilled, approval_percent=approval_percent)
         if not backfilled:
             touched |= _plan_model(plan, entry, model)
         plan.unchanged += not touched
@@ -78,26 +121,106 @@ def plan_sync(
     return plan
 
 
-def _plan_price(plan: Plan, entry: ListedModel, intervals: Sequence[Price], *, at: datetime, backfilled: bool) -> bool:
-    """Plan what becomes of one known model's price; True when there is something to write."""
-    current = intervals[0] if intervals and intervals[0].effective_from <= at else None
-    if current is not None and says_the_same(current, entry, at=at):
-        if current.kind == Price.Kind.QUARANTINED:
-            plan.quarantined.append(entry)
-        return False
-    if entry.kind is PriceKind.QUARANTINED:
-        plan.quarantined.append(entry)
-    if current is None:
-        plan.opened.append(OpenedPrice(entry, intervals[0].effective_from if intervals else None))
-    elif current.effective_to is not None or current.effective_from == at or backfilled:
-        # An open price that a later listing left as it was has been confirmed by it.
-        plan.conflicts.append(entry.model_id)
-        return False
-    else:
-        plan.ended.append(current)
-        plan.opened.append(OpenedPrice(entry, None))
-    plan.price_changes += 1
-    return True
+class _Pricing:
+    """What becomes of one known model's price."""
+
+    def __init__(
+        self, plan: Plan, entry: ListedModel, model_pk: int, known: Known, *, at: datetime, now: datetime
+    ) -> None:
+        self._plan, self._entry, self._at = plan, entry, at
+        intervals = known.intervals.get(model_pk, ())
+        self._current = intervals[0] if intervals and intervals[0].effective_from <= at else None
+        self._next_from = intervals[0].effective_from if intervals and self._current is None else None
+        self._before_quarantine = known.before_quarantine.get(model_pk)
+        self._before_announced = known.before_announced.get(model_pk)
+        self._undecided = known.undecided.get(model_pk)
+        self._is_past = self._current is not None and (
+            self._current.effective_from == at
+            or (self._current.effective_to is not None and self._current.effective_to <= now)
+        )
+
+    def plan(self, *, backfilled: bool, approval_percent: Decimal | None) -> bool:
+        """Add to the plan; True when the model is not as it was."""
+        current = self._current
+        if current is None:
+            self._note_quarantine()
+            self._plan.opened.append(OpenedPrice(self._entry, self._next_from))
+            self._plan.price_changes += 1
+            return True
+        if self._says_the_same(current):
+            if current.kind == Price.Kind.QUARANTINED:
+                self._plan.quarantined.append(self._entry)
+            return not backfilled and self._supersede()
+        if self._is_past or backfilled:
+            # An open price that a later listing left as it was has been confirmed by it.
+            self._note_quarantine()
+            self._plan.conflicts.append(self._entry.model_id)
+            return False
+        return self._change(current, approval_percent)
+
+    def _says_the_same(self, current: Price) -> bool:
+        if says_the_same(current, self._entry, at=self._at):
+            return True
+        # An announced price stands until the listing moves: one that says what it said before has not.
+        return self._before_announced is not None and says_the_same(self._before_announced, self._entry, at=self._at)
+
+    def _change(self, current: Price, approval_percent: Decimal | None) -> bool:
+        before = current
+        if current.kind == Price.Kind.QUARANTINED and self._before_quarantine is not None:
+            before = self._before_quarantine
+        undecided = self._undecided
+        is_known = undecided is not None and undecided.before_id == before.pk and self._repeats(undecided)
+        if undecided is not None and is_known and undecided.status == PriceChange.Status.REJECTED:
+            return False
+        change = judged(before, self._entry, approval_percent)
+        if undecided is not None and is_known and (change.waits or self._entry.kind is PriceKind.QUARANTINED):
+            self._plan.waiting.append(undecided)
+            return True
+        self._note_quarantine()
+        self._supersede()
+        self._plan.changes.append(change)
+        if not change.waits:
+            self._plan.ended.append(current)
+            self._plan.opened.append(OpenedPrice(self._entry, current.effective_to))
+            self._plan.price_changes += 1
+        return True
+
+    def _repeats(self, change: PriceChange) -> bool:
+        """Whether the listing names the very price that waits or was rejected."""
+        price = Price(
+            kind=change.kind,
+            components=change.components,
+            overrides=change.overrides,
+            listed_pricing=change.listed_pricing,
+        )
+        return says_the_same(price, self._entry, at=self._at)
+
+    def _supersede(self) -> bool:
+        change = self._undecided
+        if change is None or change.status != PriceChange.Status.AWAITING_APPROVAL:
+            return False
+        self._plan.superseded.append(change)
+        return True
+
+    def _note_quarantine(self) -> None:
+        if self._entry.kind is PriceKind.QUARANTINED:
+            self._plan.quarantined.append(self._entry)
+
+
+def judged(before: Price, entry: ListedModel, approval_percent: Decimal | None) -> PlannedChange:
+    """How far a listed price is from the one before, and whether it has to wait for an operator.
+
+    Over the percentage in any component, from or to 0, and between listed and variable: waits. A price that can't be
+    read waits for nobody: it is quarantined, because going on with the old one would be guessing.
+    """
+    old = sheet_of(before)
+    new = PriceSheet.parse(entry.components, entry.overrides) if entry.kind is PriceKind.LISTED else None
+    components = component_changes(old, new) if old is not None and new is not None else ()
+    waits = approval_percent is not None and (
+        exceeds(components, approval_percent)
+        or {before.kind, entry.kind.value} == {Price.Kind.LISTED, Price.Kind.VARIABLE}
+    )
+    return PlannedChange(entry, before, components, waits)
 
 
 def _plan_model(plan: Plan, entry: ListedModel, model: Model) -> bool:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import JSONField, Min, Q, Value
+from django.db.models import Min
 
 from accounts.errors import InvalidInput
 from accounts.services import record_audit
+from catalog.changes import overall_percent
 from catalog.errors import FutureListing, HistoryConflict, InvalidListing, ShrunkenListing
 from catalog.listing import ListedModel, ListingError, PriceKind, parse_listing
 from catalog.models import CatalogSync, Model, ModelAlias, Price, Provider
+from catalog.money import decimal_text
 from catalog.services.locking import hold_catalog
 from catalog.services.planning import METADATA_FIELDS, OpenedPrice, Plan, metadata, plan_sync
+from catalog.services.recording import as_json, known_prices, percent_texts, record_changes
 
 #: Provider of models whose id names none (no slash).
 UNKNOWN_PROVIDER = "unknown"
@@ -32,11 +36,21 @@ _SOURCE_CHARS = 300
 
 
 @dataclass(frozen=True)
+class AwaitingChange:
+    """A listed price that is not in force until an operator approves it, since this sync or an earlier one."""
+
+    model_id: str
+    percent: Decimal | None
+    percents: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
 class SyncReport:
     """What one sync found and did; counts are models.
 
-    Every listed model is created, unchanged, or touched in one or more of the ways `updated` (metadata), `price_changes`
-    and `returned`. `variable` and `quarantined` (model id, code, reason) say what the listing holds, changed or not.
+    Every listed model is created, unchanged, awaiting approval, or touched in one or more of the ways `updated`
+    (metadata), `price_changes` and `returned`. `variable`, `quarantined` (model id, code, reason) and `awaiting` say what
+    the listing holds, changed or not.
     """
 
     source: str
@@ -50,6 +64,7 @@ class SyncReport:
     retired: int
     returned: int
     quarantined: tuple[tuple[str, str, str], ...]
+    awaiting: tuple[AwaitingChange, ...]
     changed: bool
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,18 +84,38 @@ class SyncReport:
             "quarantined": [
                 {"model": model_id, "code": code, "reason": reason} for model_id, code, reason in self.quarantined
             ],
+            "awaiting_approval": [
+                {
+                    "model": change.model_id,
+                    "percent": None if change.percent is None else decimal_text(change.percent),
+                    "percents": dict(change.percents),
+                }
+                for change in self.awaiting
+            ],
         }
 
 
 @transaction.atomic
 def sync_catalog(
-    *, body: bytes, source: str, at: datetime, now: datetime, actor: str, accept_shrink: bool = False
+    *,
+    body: bytes,
+    source: str,
+    at: datetime,
+    now: datetime,
+    actor: str,
+    accept_shrink: bool = False,
+    approval_percent: Decimal | None = None,
 ) -> SyncReport:
     """Apply a whole `/models` answer that was in force from `at` on; a sync that finds nothing new writes nothing.
 
-    A changed price ends the open interval at `at` and opens another; a new model's opens at `at`. A price that can't be
-    read is quarantined from `at` on: going on with the old one would be guessing. A vanished model is retired and its
+    A changed price ends the interval in force at `at` and opens another; a new model's opens at `at`. A price that can't
+    be read is quarantined from `at` on: going on with the old one would be guessing. A vanished model is retired and its
     price interval stays open, so that events which arrive late, or calls the upstream still answers, are priced.
+
+    Every changed price leaves a `PriceChange`. One that differs by more than `approval_percent` in any component, begins
+    or ceases to be free, or turns variable or back, waits there for an operator, and the old price stays in force; with
+    None nothing waits. A price that an operator announced is not touched: what changes before its day holds until then,
+    and from its day on it stands until the listing says something else than before (docs/adr/0007).
 
     A back-dated listing fills in what was not known: a model without a price at `at` gets one up to its next. It never
     rewrites: one that contradicts a price which is already closed, which begins at that very instant, or which a later
@@ -103,14 +138,25 @@ def sync_catalog(
     hold_catalog()
     models = {model.model_id: model for model in Model.objects.all()}
     later_at = CatalogSync.objects.filter(effective_at__gt=at).aggregate(first=Min("effective_at"))["first"]
-    plan = plan_sync(entries, models, _prices_after(at), at=at, backfilled=later_at is not None)
+    plan = plan_sync(
+        entries,
+        models,
+        known_prices(at=at),
+        at=at,
+        now=now,
+        backfilled=later_at is not None,
+        approval_percent=approval_percent,
+    )
     _refuse_conflicts(plan, at)
     if not accept_shrink:
         _refuse_shrink(plan, models.values())
     aliases = _missing_aliases({*models, *(entry.model_id for entry in plan.created)})
-    report = _report(entries, plan, source=source[:_SOURCE_CHARS], at=at, changed=bool(aliases) or not plan.is_empty)
+    ids = {model.pk: model.model_id for model in models.values()}
+    report = _report(
+        entries, plan, ids, source=source[:_SOURCE_CHARS], at=at, changed=bool(aliases) or not plan.is_empty
+    )
     if report.changed:
-        _apply(plan, models, report, retired_at=later_at, actor=actor)
+        opened = _apply(plan, models, report, retired_at=later_at, actor=actor)
         _add_aliases(aliases, models, actor=actor)
         sync = CatalogSync.objects.create(
             source=report.source,
@@ -119,17 +165,9 @@ def sync_catalog(
             counts=report.as_dict(),
             actor=actor,
         )
+        record_changes(plan, opened, sync=sync)
         record_audit(actor=actor, action="sync_catalog", subject=sync, data=report.as_dict())
     return report
-
-
-def _prices_after(at: datetime) -> dict[int, list[Price]]:
-    """Every interval that ends after `at`, in order, by model."""
-    intervals: dict[int, list[Price]] = {}
-    prices = Price.objects.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=at))
-    for price in prices.order_by("model_id", "effective_from"):
-        intervals.setdefault(price.model_id, []).append(price)
-    return intervals
 
 
 def _refuse_conflicts(plan: Plan, at: datetime) -> None:
@@ -157,7 +195,9 @@ def _refuse_shrink(plan: Plan, models: Iterable[Model]) -> None:
         )
 
 
-def _report(entries: Iterable[ListedModel], plan: Plan, *, source: str, at: datetime, changed: bool) -> SyncReport:
+def _report(
+    entries: Iterable[ListedModel], plan: Plan, ids: Mapping[int, str], *, source: str, at: datetime, changed: bool
+) -> SyncReport:
     kinds = Counter(entry.kind for entry in entries)
     return SyncReport(
         source=source,
@@ -173,14 +213,22 @@ def _report(entries: Iterable[ListedModel], plan: Plan, *, source: str, at: date
         quarantined=tuple(
             (entry.model_id, entry.quarantine_code, entry.quarantine_reason) for entry in plan.quarantined
         ),
+        awaiting=(
+            *(AwaitingChange(ids[known.model_id], known.percent, known.percents) for known in plan.waiting),
+            *(
+                AwaitingChange(new.entry.model_id, overall_percent(new.components), percent_texts(new.components))
+                for new in plan.changes
+                if new.waits
+            ),
+        ),
         changed=changed,
     )
 
 
 def _apply(
     plan: Plan, models: dict[str, Model], report: SyncReport, *, retired_at: datetime | None, actor: str
-) -> None:
-    """Write a plan in a handful of statements. Adds the new models to `models`."""
+) -> list[Price]:
+    """Write a plan in a handful of statements and return the opened prices. Adds the new models to `models`."""
     at = report.effective_at
     models.update(_create_models(plan.created, retired_at=retired_at))
     if plan.described:
@@ -196,7 +244,7 @@ def _apply(
     # Ended before the next is opened: the intervals of one model may not overlap for a moment.
     if plan.ended:
         Price.objects.filter(pk__in=[price.pk for price in plan.ended]).update(effective_to=at)
-    Price.objects.bulk_create(
+    return Price.objects.bulk_create(
         _price(opened, models[opened.entry.model_id], report, actor=actor) for opened in plan.opened
     )
 
@@ -248,8 +296,7 @@ def _price(opened: OpenedPrice, model: Model, report: SyncReport, *, actor: str)
         effective_to=opened.until,
         components=dict(entry.components),
         overrides=list(entry.overrides),
-        # "No prices" is JSON's null, which Django would otherwise store as a missing value.
-        listed_pricing=Value(None, JSONField()) if entry.listed_pricing is None else entry.listed_pricing,
+        listed_pricing=as_json(entry.listed_pricing),
         quarantine_code=entry.quarantine_code,
         quarantine_reason=entry.quarantine_reason,
         source=report.source,

@@ -21,6 +21,7 @@ TABLES = (
     "catalog_model",
     "catalog_modelalias",
     "catalog_price",
+    "catalog_pricechange",
     "catalog_catalogsync",
     "accounts_auditentry",
 )
@@ -42,14 +43,14 @@ def listing(*entries: dict[str, Any]) -> bytes:
     return json.dumps({"data": entries}).encode()
 
 
-def sync(*entries: dict[str, Any], at: datetime = MAY, accept_shrink: bool = False) -> SyncReport:
+def sync(*entries: dict[str, Any], at: datetime = MAY, **options: Any) -> SyncReport:
     """Sync a small listing."""
-    return sync_body(listing(*entries), at=at, accept_shrink=accept_shrink)
+    return sync_body(listing(*entries), at=at, **options)
 
 
-def sync_body(body: bytes, *, at: datetime = MAY, accept_shrink: bool = False) -> SyncReport:
-    """Sync a body as it is."""
-    return sync_catalog(body=body, source="test", at=at, now=NOW, actor="tester", accept_shrink=accept_shrink)
+def sync_body(body: bytes, *, at: datetime = MAY, **options: Any) -> SyncReport:
+    """Sync a body as it is; nothing waits for approval unless an `approval_percent` is given."""
+    return sync_catalog(body=body, source="test", at=at, actor="tester", **{"now": NOW, **options})
 
 
 def counts(report: SyncReport) -> dict[str, int]:

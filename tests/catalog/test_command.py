@@ -63,6 +63,7 @@ def test_a_file_is_applied_from_an_instant_on(file: Path) -> None:
         "quarantined": [
             {"model": "a/odd", "code": "unknown_price_key", "reason": "magic: not a price key that is known here"}
         ],
+        "awaiting_approval": [],
     }
     assert set(Price.objects.values_list("effective_from", flat=True)) == {MAY}
     assert CatalogSync.objects.get().actor == "manage.py sync_catalog"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ class Command(JsonCommand):
             "--accept-shrink", action="store_true", help="accept a listing that lost more than half of the models"
         )
 
+        parser.add_argument(
+            "--approve-all", action="store_true", help="apply every price change, however large, without waiting"
+        )
+
     def run(self, **options: Any) -> dict[str, Any]:
         now = timezone.now()
         source: str | None = options["source"]
@@ -45,6 +50,7 @@ class Command(JsonCommand):
             now=now,
             actor="manage.py sync_catalog",
             accept_shrink=options["accept_shrink"],
+            approval_percent=None if options["approve_all"] else Decimal(settings.PRICE_CHANGE_APPROVAL_PERCENT),
         )
         return report.as_dict()
 
@@ -60,8 +66,19 @@ class Command(JsonCommand):
             self.stdout.write(f"  {len(answer['quarantined'])} without a usable price, until somebody decides:")
             for row in answer["quarantined"]:
                 self.stdout.write(f"    {row['model']}: {row['code']}: {row['reason']}")
+        if answer["awaiting_approval"]:
+            self.stdout.write(f"  {len(answer['awaiting_approval'])} prices wait for approval; the old ones stay:")
+            for row in answer["awaiting_approval"]:
+                self.stdout.write(f"    {row['model']}: {percent_text(row['percent'])}")
         if not answer["changed"]:
             self.stdout.write("  Nothing changed, nothing written.")
+
+
+def percent_text(percent: str | None) -> str:
+    """ "+25 %" for people."""
+    if percent is None:
+        return "no percentage"
+    return f"{percent} %" if percent.startswith("-") else f"+{percent} %"
 
 
 def _instant(text: str) -> datetime:
