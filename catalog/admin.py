@@ -27,7 +27,7 @@ from accounts.admin import (
     list_url,
     plain_decimal,
 )
-from catalog.models import CatalogSync, Model, ModelAlias, Price, Provider, RouterTarget
+from catalog.models import CatalogSync, Model, ModelAlias, Price, PriceChange, Provider, RouterTarget
 from catalog.money import exact_product, parse_decimal
 from catalog.pricing import PRICE_KEYS, REQUIRED_KEYS
 from catalog.services import add_alias, resolve_quarantined_price
@@ -66,7 +66,9 @@ class PriceForm(ReasonForm):
 
     def __init__(self, *args: Any, row: Price | None = None, **options: Any) -> None:
         super().__init__(*args, row=row, **options)
-        listed: Mapping[str, Any] = row.listed_pricing if row is not None else {}
+        listed: Mapping[str, Any] = {}
+        if row is not None and isinstance(row.listed_pricing, dict):  # a listing may have no price object at all
+            listed = row.listed_pricing
         reason = self.fields.pop("reason")
         for key in ENTERED_KEYS:
             self.fields[key] = forms.CharField(
@@ -244,3 +246,11 @@ class CatalogSyncAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("retired"))
     def retired(self, row: CatalogSync) -> Any:
         return row.counts.get("retired", EMPTY)
+
+
+@admin.register(PriceChange)
+class PriceChangeAdmin(ReadOnlyAdmin):
+    list_display = ("effective_at", "model", "status", "kind", "percent", "source", "decided_at", "decided_by")
+    list_filter = ("status", "kind")
+    list_select_related = ("model",)
+    search_fields = ("model__model_id", "source", "reason")

@@ -18,7 +18,7 @@ from accounts.services import IssuedKey, create_api_key
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
 from billing.models import BillingRun, HolidayOverride, Invoice, InvoicePdf
 from billing.services.taxing import send_tax_invoice
-from catalog.models import Model, Price
+from catalog.models import Model, Price, PriceChange
 from catalog.services import add_alias, sync_catalog
 from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, NOW, close, listing, open_house, tenant, use
@@ -69,10 +69,27 @@ def sync_odd_model() -> Price:
     return Price.objects.get(model__model_id="acme/odd")
 
 
+def record_change(price: Price) -> PriceChange:
+    """A change of that price that was superseded before anybody decided about it."""
+    return PriceChange.objects.create(
+        model=price.model,
+        status=PriceChange.Status.SUPERSEDED,
+        before=price,
+        kind=Price.Kind.LISTED,
+        components={"prompt": "0.00000125", "completion": "0"},
+        percents={"prompt": "25", "completion": None},
+        percent="25",
+        effective_at=ODD_SINCE,
+        source="test 2",
+        created_by=ACTOR,
+    )
+
+
 def make_house() -> House:
     """Everything once."""
     open_house()
     odd_price = sync_odd_model()
+    record_change(Price.objects.get(model__model_id="acme/dollar"))
     add_alias(alias="dollar-latest", model=Model.objects.get(model_id="acme/dollar"), actor=ACTOR)
     gaon, naru = tenant("gaon"), tenant("naru", profile=False)
     member = User.objects.create_user("owner@gaon.example", PASSWORD)
