@@ -238,7 +238,7 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
         "occurred_at",
         "customer",
         "served_model",
-        "code",
+        "why",
         "status",
         "cost_usd",
         "billing_month",

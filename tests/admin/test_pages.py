@@ -16,7 +16,7 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from tests.admin.house import House, make_staff
 from tests.billing.month import DOLLAR, IN_OCTOBER, close, tenant, use
-from usage.models import UsageEvent
+from usage.models import QuarantinedEvent, UsageEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -165,6 +165,13 @@ def test_figures_are_written_as_an_accountant_writes_them(
 ) -> None:
     page = root.get(reverse(f"admin:{name}_change", args=[row(house)])).content.decode()
     assert [text for text in texts if text not in page] == []
+
+
+def test_the_list_of_what_waits_says_why_in_words(root: Client, house: House) -> None:
+    page = root.get(address(QuarantinedEvent, "changelist")).content.decode()
+    assert '<td class="field-why">price not decided</td>' in page
+    assert root.get(address(QuarantinedEvent, "changelist") + "?code=unpriced").context["cl"].result_count == 0
+    assert root.get(address(QuarantinedEvent, "changelist") + "?code=quarantined_price").context["cl"].result_count == 1
 
 
 def test_a_row_leads_to_its_audit_trail(root: Client, house: House) -> None:
