@@ -1,4 +1,4 @@
-"""Addresses of the customer pages. Whatever belongs to a customer stands under `/c/<slug>/`."""
+"""Addresses of the pages for people. Whatever belongs to a customer stands under `/c/<slug>/`; `/models` is public."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
@@ -9,6 +9,8 @@ from portal.views.dashboard import DashboardPage
 from portal.views.invoices import InvoicePage, InvoicePdfPage, InvoicesPage
 from portal.views.keys import KeysPage, RevokeKeyPage
 from portal.views.sessions import LoginView, home
+from portal.views.storefront import models_page
+from portal.views.storefront_model import model_page, models_page_with_slash
 
 app_name = "portal"
 
@@ -27,5 +29,8 @@ urlpatterns = [
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", set_language, name="set_language"),
+    path("models", models_page, name="models"),
+    path("models/", models_page_with_slash),
+    path("models/<path:name>", model_page, name="model"),
     path("c/<slug:slug>/", include(customer_pages)),
 ]

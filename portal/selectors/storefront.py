@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import DecimalField, F, FilteredRelation, OrderBy, Q, QuerySet
-from django.db.models.fields.json import KT
+from django.db.models import Count, DecimalField, F, FilteredRelation, OrderBy, Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from catalog.api.shapes import architecture, supported_parameters
 from catalog.listing import MAX_ID_LENGTH
 from catalog.models import Model, ModelAlias, Price, Provider
-from catalog.pricing import PriceError, PriceSheet
-from catalog.selectors import find_model, price_in_force
+from catalog.pricing import PriceSheet
+from catalog.selectors import find_model, price_history, price_in_force, sheet_of
 from catalog.variants import split_variant, variants_taken
 
 #: Wide enough for every price that can be stored (20 digits before the point, 28 after), so that nothing is rounded.
@@ -38,11 +38,8 @@ class PriceTag:
         """The tag of a price in force; None is a model without one."""
         if price is not None and price.kind == Price.Kind.VARIABLE:
             return cls("variable")
-        if price is None or price.kind != Price.Kind.LISTED:
-            return cls("unknown")
-        try:
-            sheet = PriceSheet.parse(price.components, price.overrides)
-        except PriceError:  # stored by an earlier version that read it differently; see catalog.selectors.Catalog
+        sheet = sheet_of(price) if price is not None else None
+        if sheet is None:
             return cls("unknown")
         prices = [*sheet.prices.values(), *(usd for override in sheet.overrides for usd in override.prices.values())]
         return cls("listed" if any(prices) else "free", sheet)
@@ -93,16 +90,16 @@ class ShelfQuery:
     sort: str = "newest"
 
 
-_TOTAL_USD = Cast(KT("current__components__prompt"), _PRICE_FIELD) + Cast(
-    KT("current__components__completion"), _PRICE_FIELD
+_TOTAL_USD = Cast(KeyTextTransform("prompt", "current__components"), _PRICE_FIELD) + Cast(
+    KeyTextTransform("completion", "current__components"), _PRICE_FIELD
 )
 #: Orders of the list. By price is by that of an input and an output token together, which is also the order of the
 #: calculator's first amounts; what has no price of its own comes last either way.
 SORTS: dict[str, OrderBy] = {
     "newest": F("listed_at").desc(nulls_last=True),
-    "cheapest": OrderBy(F("total_usd"), nulls_last=True),
-    "dearest": OrderBy(F("total_usd"), descending=True, nulls_last=True),
-    "context": F("context_length").desc(nulls_last=True),
+    "pricing-low-to-high": OrderBy(F("total_usd"), nulls_last=True),
+    "pricing-high-to-low": OrderBy(F("total_usd"), descending=True, nulls_last=True),
+    "context-high-to-low": F("context_length").desc(nulls_last=True),
     "name": OrderBy(F("name")),
 }
 
@@ -124,13 +121,10 @@ def models_on_shelf(query: ShelfQuery, *, at: datetime) -> QuerySet[Model]:
         models = models.filter(listing__supported_parameters__contains=list(query.parameters))
     if query.provider:
         models = models.filter(provider__slug=query.provider)
-    return (
-        models.annotate(current=FilteredRelation("prices", condition=in_force))
-        .annotate(total_usd=_TOTAL_USD)
-        .select_related("provider", "current")
-        .defer("description", "current__listed_pricing")
-        .order_by(SORTS[query.sort], "model_id")
-    )
+    priced = models.annotate(current=FilteredRelation("prices", condition=in_force)).annotate(total_usd=_TOTAL_USD)
+    # The type checker knows no annotated relations; that is all these two comments say.
+    whole = priced.select_related("provider", "current")  # type: ignore[misc]
+    return whole.defer("description", "current__listed_pricing").order_by(SORTS[query.sort], "model_id")  # type: ignore[misc]
 
 
 def shelf_items(models: Iterable[Model]) -> list[ShelfItem]:
@@ -141,6 +135,13 @@ def shelf_items(models: Iterable[Model]) -> list[ShelfItem]:
 def providers_on_shelf() -> QuerySet[Provider]:
     """Who makes the models that are on sale, by name."""
     return Provider.objects.filter(models__status=Model.Status.ACTIVE).distinct().order_by("name", "slug")
+
+
+def on_shelf() -> dict[str, int]:
+    """How many models are on sale, and from how many providers."""
+    return Model.objects.filter(status=Model.Status.ACTIVE).aggregate(
+        model_count=Count("pk"), provider_count=Count("provider", distinct=True)
+    )
 
 
 def _mentions(word: str) -> Q:
@@ -192,6 +193,27 @@ def _suffixes_taken(model: Model, *, at: datetime) -> set[str]:
 def known_model_ids(names: Collection[str]) -> set[str]:
     """Which of these are ids of models, active or retired; no query for none."""
     return set(Model.objects.filter(model_id__in=names).values_list("model_id", flat=True)) if names else set()
+
+
+@dataclass(frozen=True, slots=True)
+class PriceStep:
+    """One interval of a model's price: from when (to None where it is open), and what held in it.
+
+    `percent` is the largest change of a component against the listed price before; None where there is none.
+    """
+
+    since: datetime
+    until: datetime | None
+    price: PriceTag
+    percent: Decimal | None = None
+
+
+def price_steps(model: Model) -> list[PriceStep]:
+    """All intervals of a model's price, oldest first, announced ones included."""
+    return [
+        PriceStep(one.price.effective_from, one.price.effective_to, PriceTag.of(one.price), one.percent)
+        for one in price_history(model)
+    ]
 
 
 def routed_items(router: Model, *, at: datetime) -> list[ShelfItem]:

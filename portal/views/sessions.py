@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm, UsernameField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import User
 from accounts.selectors import customers_of
+from portal.selectors.storefront import on_shelf
 from portal.services import ATTEMPT_WINDOW, forget_login_attempts, register_login_attempt
 
 
@@ -60,10 +61,12 @@ class LoginView(auth_views.LoginView):
 
 @require_safe
 @never_cache
-@login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """To the pages of one's first customer; somebody without any is told so."""
-    assert isinstance(request.user, User)
+    """To the pages of one's first customer; somebody without any is told so. A stranger learns what this is."""
+    if not isinstance(request.user, User):
+        return render(
+            request, "portal/storefront/landing.html", {**on_shelf(), "is_sandbox": settings.TAX_PROVIDER == "sandbox"}
+        )
     first = customers_of(request.user).first()
     if first is not None:
         return redirect("portal:dashboard", slug=first.slug)
