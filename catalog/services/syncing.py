@@ -230,7 +230,7 @@ def _apply(
 ) -> list[Price]:
     """Write a plan in a handful of statements and return the opened prices. Adds the new models to `models`."""
     at = report.effective_at
-    models.update(_create_models(plan.created, retired_at=retired_at))
+    models.update(create_models(plan.created, retired_at=retired_at))
     if plan.described:
         Model.objects.bulk_update(plan.described, METADATA_FIELDS)
     if plan.returned:
@@ -249,7 +249,7 @@ def _apply(
     )
 
 
-def _create_models(entries: Iterable[ListedModel], *, retired_at: datetime | None) -> dict[str, Model]:
+def create_models(entries: Iterable[ListedModel], *, retired_at: datetime | None) -> dict[str, Model]:
     """Store new models, retired when `retired_at` is given, and the providers that are missing for them."""
     new = list(entries)
     providers = _create_providers(new)

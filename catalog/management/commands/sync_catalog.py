@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
 from catalog.adapters import MAX_LISTING_BYTES, fetch_listing
-from catalog.errors import UnreadableListing
+from catalog.management.reading import read_file, require_size
 from catalog.services import sync_catalog
 
 SAMPLE = Path("samples") / "catalog.json"
@@ -98,15 +98,5 @@ def _read(source: str | None) -> bytes:
     if source is not None and source.startswith(("http://", "https://")):
         return fetch_listing(source)
     if source == "-":
-        body = sys.stdin.buffer.read(MAX_LISTING_BYTES + 1)
-    else:
-        path = settings.BASE_DIR / SAMPLE if source is None else Path(source)
-        try:
-            with path.open("rb") as file:
-                body = file.read(MAX_LISTING_BYTES + 1)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UnreadableListing(f"--from: {path} can't be read: {reason}", field="from") from None
-    if len(body) > MAX_LISTING_BYTES:
-        raise UnreadableListing(f"--from: more than {MAX_LISTING_BYTES >> 20} MB", field="from")
-    return body
+        return require_size(sys.stdin.buffer.read(MAX_LISTING_BYTES + 1), field="from")
+    return read_file(settings.BASE_DIR / SAMPLE if source is None else Path(source), field="from")
