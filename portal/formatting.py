@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey
@@ -17,6 +17,24 @@ from billing import formatting
 from billing.formatting import Column
 from billing.models import Invoice, TaxInvoice
 from usage.periods import KST, BillingMonth
+
+#: What models read and make.
+MODALITIES = {
+    "text": gettext_lazy("Text"),
+    "image": gettext_lazy("Image"),
+    "file": gettext_lazy("File"),
+    "audio": gettext_lazy("Audio"),
+    "video": gettext_lazy("Video"),
+    "embeddings": gettext_lazy("Embeddings"),
+}
+#: Request parameters that people choose a model by.
+FEATURES = {
+    "tools": gettext_lazy("Tool calls"),
+    "reasoning": gettext_lazy("Reasoning"),
+    "structured_outputs": gettext_lazy("Structured outputs"),
+    "response_format": gettext_lazy("JSON mode"),
+    "web_search_options": gettext_lazy("Web search"),
+}
 
 
 @dataclass(frozen=True, slots=True)

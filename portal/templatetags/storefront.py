@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from billing.formatting import cut
 from catalog.money import decimal_text, exact_product
 from catalog.pricing import MINUTES_PER_DAY, Override, PriceSheet
+from portal.formatting import FEATURES, MODALITIES
 from portal.selectors.storefront import ShelfItem
 
 register = template.Library()
@@ -24,22 +25,6 @@ _MILLION = 1_000_000
 _KST_MINUTES = 9 * 60
 _MOST_DECIMALS = 6
 
-MODALITIES = {
-    "text": gettext_lazy("Text"),
-    "image": gettext_lazy("Image"),
-    "file": gettext_lazy("File"),
-    "audio": gettext_lazy("Audio"),
-    "video": gettext_lazy("Video"),
-    "embeddings": gettext_lazy("Embeddings"),
-}
-#: Request parameters that people choose a model by.
-FEATURES = {
-    "tools": gettext_lazy("Tool calls"),
-    "reasoning": gettext_lazy("Reasoning"),
-    "structured_outputs": gettext_lazy("Structured outputs"),
-    "response_format": gettext_lazy("JSON mode"),
-    "web_search_options": gettext_lazy("Web search"),
-}
 _PER_MILLION = gettext_lazy("1M tokens")
 #: Price keys in the order of the page: what is paid for, per what, and whether 0 means that it costs nothing. Where it
 #: does not, those tokens are paid as the tokens around them, so nothing is said of them.

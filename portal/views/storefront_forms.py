@@ -10,8 +10,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Provider
+from portal.formatting import FEATURES, MODALITIES
 from portal.selectors.storefront import ShelfQuery
-from portal.templatetags.storefront import FEATURES, MODALITIES
 
 DEFAULT_TOKENS = 500_000
 #: A million million tokens a month: far above any customer, far below what `monthly_estimate` refuses.

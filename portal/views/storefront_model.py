@@ -61,12 +61,12 @@ def model_page(request: HttpRequest, name: str) -> HttpResponse:
     now = timezone.now()
     model = model_called(name.removesuffix("/"), at=now)
     if model is None:
-        context = {"name": name if len(name) <= _SHOWN_NAME_CHARS else name[:_SHOWN_NAME_CHARS] + "…"}
-        return render(request, "portal/storefront/no_model.html", context, status=404)
+        shown = name if len(name) <= _SHOWN_NAME_CHARS else name[:_SHOWN_NAME_CHARS] + "…"
+        return render(request, "portal/storefront/no_model.html", {"name": shown}, status=404)
     if name != model.model_id:
         query = request.META.get("QUERY_STRING", "")
         return HttpResponseRedirect(_url(model.model_id) + (f"?{query}" if query else ""))
-    context = {"now": now, "steps": price_steps(model), **_identity(model, now)}
+    context: dict[str, Any] = {"now": now, "steps": price_steps(model), **_identity(model, now)}
     if model.status == Model.Status.RETIRED:
         return render(request, "portal/storefront/model.html", {**context, "is_retired": True})
     item: ShelfItem = context["item"]
