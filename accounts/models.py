@@ -101,7 +101,7 @@ class Customer(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="customer_has_a_contract_rate_exactly_under_the_fixed_rule",
-                condition=Q(exchange_rule="fixed", fixed_rate_krw_per_usd__gt=0)
+                condition=Q(exchange_rule="fixed", fixed_rate_krw_per_usd__isnull=False, fixed_rate_krw_per_usd__gt=0)
                 | (~Q(exchange_rule="fixed") & Q(fixed_rate_krw_per_usd__isnull=True)),
             ),
         ]

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from accounts.errors import Conflict, InvalidInput
@@ -85,6 +84,11 @@ def create_customer(*, slug: str, name: str, actor: str, **policy: Any) -> Custo
     """A new customer; `policy` are the billing policy fields of `Customer`."""
     customer = Customer(slug=slug, name=name, **policy)
     _validate(customer)
+    rate = customer.fixed_rate_krw_per_usd
+    if (customer.exchange_rule == Customer.ExchangeRule.FIXED) != (rate is not None and rate > 0):
+        raise InvalidInput(
+            "a contract rate above 0 stands exactly under the fixed rule", field="fixed_rate_krw_per_usd"
+        )
     try:
         with transaction.atomic():
             customer.save()
@@ -101,10 +105,13 @@ def add_tax_profile(*, customer: Customer, kind: str, valid_from: date, actor: s
     `identity`: registration_no (any spelling; checked and stored as digits), name, ceo_name, address, business_type,
     business_class, email, email2, foreign_id. A foreign company's registration number is given by the tax form itself.
     """
-    if kind == TaxProfile.Kind.FOREIGN:
-        identity["registration_no"] = TaxProfile.FOREIGN_REGISTRATION_NO
-    else:
-        identity["registration_no"] = _checked_brn(identity.get("registration_no", ""))
+    is_foreign = kind == TaxProfile.Kind.FOREIGN
+    if is_foreign != bool(identity.get("foreign_id")):
+        reason = "a foreign company is named by its own number" if is_foreign else "only a foreign company has this"
+        raise InvalidInput(reason, field="foreign_id")
+    identity["registration_no"] = (
+        TaxProfile.FOREIGN_REGISTRATION_NO if is_foreign else _checked_brn(identity.get("registration_no", ""))
+    )
     profile = TaxProfile(customer=customer, kind=kind, valid_from=valid_from, created_by=actor, **identity)
     _validate(profile)
     try:
@@ -137,12 +144,8 @@ def _checked_brn(text: str) -> str:
 def _validate(row: Customer | TaxProfile | SellerProfile) -> None:
     """Field rules of the model, as one InvalidInput naming the first field. Constraints are the database's business."""
     try:
-        for address in (getattr(row, "email", ""), getattr(row, "email2", "")):
-            if address:
-                validate_email(address)
         row.clean_fields()
         row.validate_unique()
     except ValidationError as error:
-        fields = error.message_dict if hasattr(error, "error_dict") else {"email": error.messages}
-        field, messages = next(iter(fields.items()))
+        field, messages = next(iter(error.message_dict.items()))
         raise InvalidInput(f"{field}: {messages[0]}", field=field) from None

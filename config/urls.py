@@ -4,10 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 
 from config import api, health
+from portal.views.sessions import stop_guessing
 
 urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("admin/login/", stop_guessing(admin.site.login)),
     path("admin/", admin.site.urls),
     path("billing/v1/", include("billing.urls")),
     path("billing/v1/<path:rest>", api.UnknownAddress.as_view()),

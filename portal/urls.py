@@ -8,7 +8,7 @@ from portal.views.consumption import UsagePage
 from portal.views.dashboard import DashboardPage
 from portal.views.invoices import InvoicePage, InvoicePdfPage, InvoicesPage
 from portal.views.keys import KeysPage, RevokeKeyPage
-from portal.views.sessions import LoginView, home
+from portal.views.sessions import LoginView, home, stop_guessing
 from portal.views.storefront import models_page
 from portal.views.storefront_model import model_page, models_page_with_slash
 
@@ -26,7 +26,7 @@ customer_pages = [
 
 urlpatterns = [
     path("", home, name="home"),
-    path("login/", LoginView.as_view(), name="login"),
+    path("login/", stop_guessing(LoginView.as_view()), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", set_language, name="set_language"),
     path("models", models_page, name="models"),

@@ -84,7 +84,7 @@ class Invoice(models.Model):
             models.CheckConstraint(
                 name="invoice_has_one_rate_unless_daily",
                 condition=Q(exchange_rule="daily", exchange_rate__isnull=True)
-                | (~Q(exchange_rule="daily") & Q(exchange_rate__gt=0)),
+                | (~Q(exchange_rule="daily") & Q(exchange_rate__isnull=False, exchange_rate__gt=0)),
             ),
         ]
 

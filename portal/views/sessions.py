@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django import forms
@@ -9,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm, UsernameField
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -36,27 +39,33 @@ class LoginForm(AuthenticationForm):
 
 
 class LoginView(auth_views.LoginView):
-    """The login page; it stops looking at passwords after ten wrong ones for one e-mail from one address."""
+    """The customers' login page."""
 
     template_name = "portal/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not register_login_attempt(**self._who(), now=timezone.now()):
+
+def stop_guessing(login: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A login view that stops looking at passwords after ten wrong ones for one e-mail from one address."""
+
+    @wraps(login)
+    def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "POST":
+            return login(request, *args, **kwargs)
+        # PostgreSQL has no NUL in text; the form refuses it a moment later.
+        email = request.POST.get("username", "").replace("\x00", "").strip()[:254]
+        who = {"email": email, "address": request.META.get("REMOTE_ADDR", "")}
+        if not register_login_attempt(**who, now=timezone.now()):
             response = render(request, "429.html", status=429)
             response["Retry-After"] = str(int(ATTEMPT_WINDOW.total_seconds()))
             return response
-        return super().post(request, *args, **kwargs)
+        answer = login(request, *args, **kwargs)
+        if answer.status_code == 302:  # the password was right
+            forget_login_attempts(**who)
+        return answer
 
-    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        forget_login_attempts(**self._who())
-        return super().form_valid(form)
-
-    def _who(self) -> dict[str, str]:
-        # PostgreSQL has no NUL in text; the form refuses it a moment later.
-        email = self.request.POST.get("username", "").replace("\x00", "").strip()[:254]
-        return {"email": email, "address": self.request.META.get("REMOTE_ADDR", "")}
+    return view
 
 
 @require_safe

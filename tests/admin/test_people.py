@@ -119,3 +119,10 @@ def test_users_are_switched_off_and_never_deleted() -> None:
     assert client.post(reverse("admin:accounts_user_change", args=[staff.pk]), form).status_code == 302
     staff.refresh_from_db()
     assert (staff.is_active, client_of(staff).get("/admin/").status_code) == (False, 302)
+
+
+def test_guessing_an_operators_password_is_stopped(client: Client) -> None:
+    guess = {"username": "root@jeongsan.example", "password": "wrong"}
+    assert [client.post("/admin/login/", guess).status_code for _ in range(10)] == [200] * 10
+    refused = client.post("/admin/login/", {**guess, "password": PASSWORD})
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "900")

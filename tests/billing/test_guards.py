@@ -114,6 +114,16 @@ def test_a_total_that_is_not_the_sum_is_refused(issued: Invoice) -> None:
     )
 
 
+def test_an_invoice_without_a_rate_is_refused(issued: Invoice) -> None:
+    refused(
+        "INSERT INTO billing_invoice (customer_id, period_id, month, status, locale, cost_usd, exchange_rule, exchange_rate,"
+        " exchange_evidence, margin, rounding, supply_krw, vat_krw, total_krw, created_at)"
+        " SELECT customer_id, period_id, '2020-01-01', 'draft', locale, cost_usd, exchange_rule, NULL,"
+        " exchange_evidence, margin, rounding, 100, 10, 110, created_at FROM billing_invoice",
+        code=CHECK,
+    )
+
+
 def test_issuing_lines_that_do_not_add_up_is_refused(issued: Invoice) -> None:
     refused(
         "WITH draft AS (INSERT INTO billing_invoice (customer_id, period_id, month, status, locale, cost_usd, exchange_rule,"
