@@ -33,7 +33,7 @@ class Site:
 
     def __init__(self, var: Path) -> None:
         self.var = var
-        self.lines_file = var.parent / f"{var.name}-lines"
+        self.lines_file = var.parent / "lines"
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -86,29 +86,40 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
+def standing() -> Iterator[Site]:
     base = Path(tempfile.mkdtemp(prefix="jb-"))
+    base.chmod(0o711)
     # A space and letters of the user's own language: pgmq's client joins its connection string without quoting.
     made = Site(base / "정산 var")
-    made.var.parent.chmod(0o711)
     yield made
     embedded.stop(made.var)
     shutil.rmtree(base)
 
 
-def test_two_processes_send_the_first_task_ever_and_a_worker_does_both(site: Site) -> None:
+@pytest.fixture
+def site(standing: Site) -> Site:
+    """The site without what an earlier test left."""
+    standing.lines_file.unlink(missing_ok=True)
+    with psycopg.connect(embedded.ensure_started(standing.var).dsn) as connection:
+        if connection.execute("SELECT to_regclass('pgmq.q_low')").fetchone() != (None,):
+            connection.execute("TRUNCATE pgmq.q_low")
+    return standing
+
+
+def test_processes_send_the_first_task_ever_at_the_same_moment_and_a_worker_does_them(site: Site) -> None:
+    with psycopg.connect(embedded.ensure_started(site.var).dsn) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS pgmq CASCADE")
     senders = [
         subprocess.Popen(
             [sys.executable, "-c", SEND, "note", str(site.lines_file), word], cwd=env.REPOSITORY, env=site.environment
         )
-        for word in ("하나", "둘")
+        for word in ("하나", "둘", "셋", "넷")
     ]
-    assert [sender.wait() for sender in senders] == [0, 0]
-    assert site.waiting_tasks() == 2
+    assert [sender.wait() for sender in senders] == [0, 0, 0, 0]
+    assert site.waiting_tasks() == 4
     with site.worker():
-        assert sorted(site.wait_for_lines(2)) == ["둘", "하나"]
+        assert sorted(site.wait_for_lines(4)) == ["넷", "둘", "셋", "하나"]
         site.wait_until_empty()
-    site.lines_file.unlink()
 
 
 def test_a_task_whose_worker_is_killed_is_done_by_the_next(site: Site) -> None:
@@ -121,7 +132,6 @@ def test_a_task_whose_worker_is_killed_is_done_by_the_next(site: Site) -> None:
     with site.worker() as second:
         assert site.wait_for_lines(3) == [f"started {worker.pid}", f"started {second.pid}", "done"]
         site.wait_until_empty()
-    site.lines_file.unlink()
 
 
 def test_a_new_site_need_not_wait_for_what_a_dead_one_had_taken(site: Site) -> None:
@@ -135,7 +145,6 @@ def test_a_new_site_need_not_wait_for_what_a_dead_one_had_taken(site: Site) -> N
     with site.worker():
         assert site.wait_for_lines(3)[-1] == "done"
         site.wait_until_empty()
-    site.lines_file.unlink()
 
 
 def test_the_worker_survives_a_killed_server(site: Site) -> None:
@@ -146,7 +155,6 @@ def test_the_worker_survives_a_killed_server(site: Site) -> None:
         os.kill(postmaster, signal.SIGKILL)
         site.send("note", "after")
         assert site.wait_for_lines(2) == ["before", "after"]
-    site.lines_file.unlink()
 
 
 def test_routes_and_schedule_name_tasks_that_exist(site: Site) -> None:
