@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import Conflict, DomainError, NotReady
+from accounts.errors import Conflict, DomainError, NotFound, NotReady
 
 
 class MonthNotEnded(NotReady):
@@ -46,6 +46,12 @@ class NoPrice(DomainError):
     """The model has no price of its own at that time; `code` says why: variable_price, quarantined_price, unpriced."""
 
     code = "unpriced"
+
+
+class NoPriceThen(NotFound):
+    """No interval of the model's price history holds that instant."""
+
+    code = "no_price_then"
 
 
 class UnfitForTaxInvoice(CannotBill):

@@ -2,10 +2,12 @@
 
 from django.urls import include, path
 
-from billing.api import ApiSchema
+from billing.api import ApiSchema, Prices, Quotes
 
 app_name = "billing"
 urlpatterns = [
     path("schema", ApiSchema.as_view(), name="schema"),
+    path("quote", Quotes.as_view(), name="quote"),
+    path("prices", Prices.as_view(), name="prices"),
     path("", include("usage.urls")),
 ]

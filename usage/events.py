@@ -112,6 +112,15 @@ def parse_usage(raw: bytes) -> dict[str, Any]:
     return usage
 
 
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Any JSON object, read as strictly as an event; paths in refusals begin with its own fields. Raises EventRefused."""
+    found = _read_json(raw)
+    if not isinstance(found, dict):
+        raise EventRefused("event", "must be a JSON object")
+    _check_tree(found)
+    return found
+
+
 def _draft(event: dict[str, Any], now: datetime) -> EventDraft:
     _check_tree(event)
     _refuse_unknown(event, _FIELDS, "")

@@ -23,6 +23,7 @@ from usage.periods import KST
 
 #: More than the whole world uses; what is above is a typing error.
 MAX_MONTHLY_TOKENS = 10**15
+_FIRST_YEAR, _LAST_YEAR = 2000, 9998  # those of `BillingMonth`: every zone's calendar can tell their days
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ def monthly_estimate(
 
 
 def _listed_price(model: str, *, at: datetime) -> tuple[PricedModel, PriceSheet]:
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise InvalidInput(f"at: a year from {_FIRST_YEAR} to {_LAST_YEAR}", field="at")
     priced = find_price(model, at=at)
     if priced is None:
         raise UnknownModel(f"there is no model {model[:200]!r}", field="model")
