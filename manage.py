@@ -18,6 +18,9 @@ def main() -> int:
     except (embedded.EmbeddedError, env.SettingError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 
