@@ -1,4 +1,4 @@
-"""The mail that brings an invoice: text, HTML and the PDF, made of the frozen document.
+"""Our mails: the one that brings an invoice (text, HTML and the PDF, made of the frozen document), and alerts.
 
 The wording stands in `templates/emails/<locale>/` as it is (see docs/adr/0002); templates are given text only.
 """
@@ -6,15 +6,18 @@ The wording stands in `templates/emails/<locale>/` as it is (see docs/adr/0002);
 from __future__ import annotations
 
 import re
+from email.utils import parseaddr
 from pathlib import Path
 
 from css_inline import CSSInliner
-from django.core.mail import EmailMultiAlternatives
+from django.conf import settings
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template import Context, Engine
 
 from billing import formatting
 from billing.documents import InvoiceDocument
 from billing.formatting import date_text, deadline_text, month_text, one_line
+from billing.models import Alert
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _ENGINE = Engine(dirs=[str(_TEMPLATES)])
@@ -41,6 +44,25 @@ def invoice_email(
     message.attach_alternative(_INLINER.inline(_rendered("invoice.html", document)), "text/html")
     message.attach(attachment_name(document), pdf, "application/pdf")
     return message
+
+
+def alert_email(alert: Alert, *, recipient: str, from_email: str) -> EmailMessage:
+    """An alert to the operators, in the site's own language. The same alert always has the same Message-ID."""
+    domain = parseaddr(from_email)[1].rpartition("@")[2] or "localhost"
+    content = Context(
+        {
+            "kind": alert.kind,
+            "subject": one_line(alert.subject),
+            "detail": [(one_line(name), one_line(str(value))) for name, value in alert.detail.items()],
+        },
+        autoescape=False,
+    )
+    subject, body = (
+        _ENGINE.get_template(f"emails/{settings.LANGUAGE_CODE}/{name}").render(content)
+        for name in ("alert.subject.txt", "alert.txt")
+    )
+    headers = {"Message-ID": f"<alert-{alert.pk}@{domain}>", "Auto-Submitted": "auto-generated"}
+    return EmailMessage(subject=one_line(subject), body=body, from_email=from_email, to=[recipient], headers=headers)
 
 
 def attachment_name(document: InvoiceDocument) -> str:

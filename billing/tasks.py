@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
 from billing.adapters.eximbank import EximbankClient
-from billing.services import closing, delivering, exchange
-from usage.periods import KST
+from billing.services import alerting, closing, delivering, exchange
+from usage.periods import KST, BillingMonth
 
 #: Rows a task drains before it makes room for others on its queue; the next beat goes on.
 DELIVERIES_PER_TASK = 200
+#: Mails of a task; more than that are about one and the same trouble.
+ALERTS_PER_TASK = 50
 #: How far back rates are asked for: makes good a week in which nobody asked.
 RATE_DAYS = timedelta(days=7)
 
@@ -41,3 +44,31 @@ def fetch_rates() -> None:
     today = now.astimezone(KST).date()
     client = EximbankClient.from_settings()
     exchange.fetch_rates(first=today - RATE_DAYS, last=today, client=client, actor="beat fetch_rates", now=now)
+
+
+@shared_task
+def sync_catalog() -> None:
+    """Read the upstream's listing. Without CATALOG_URL listings are read by hand."""
+    if settings.CATALOG_URL:
+        alerting.sync_or_alert(
+            url=settings.CATALOG_URL,
+            approval_percent=Decimal(settings.PRICE_CHANGE_APPROVAL_PERCENT),
+            actor="beat sync_catalog",
+            clock=timezone.now,
+        )
+
+
+@shared_task
+def raise_alerts() -> None:
+    """Look for what operators have to know: prices that wait, and sales below cost in this month and the last."""
+    now = timezone.now()
+    alerting.alert_waiting_changes(now=now)
+    month = BillingMonth.of(now)
+    for each in (month.previous(), month):
+        alerting.alert_negative_margins(month=each, now=now)
+
+
+@shared_task
+def send_alerts() -> None:
+    """Mail what operators have to know. Safe to run at any time and in any number."""
+    alerting.send_alerts(limit=ALERTS_PER_TASK, clock=timezone.now)

@@ -42,6 +42,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "drain the outbox": {"task": "billing.tasks.deliver_due", "schedule": 30.0},
     # Published around 11:00 in Korea; asked again in the evening for days on which the bank is late.
     "fetch exchange rates": {"task": "billing.tasks.fetch_rates", "schedule": crontab(hour="3,9", minute=20)},
+    # Prices move at any hour; a listing that says nothing new writes nothing.
+    "sync the catalog": {"task": "billing.tasks.sync_catalog", "schedule": crontab(minute=7)},
+    "raise alerts": {"task": "billing.tasks.raise_alerts", "schedule": crontab(minute=37)},
+    "mail alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0},
     "have next months' partitions": {"task": "usage.tasks.make_partitions", "schedule": crontab(hour=18, minute=5)},
 }
 
