@@ -75,7 +75,7 @@ def _fault(text: str) -> str:
         return "negative"
     if _FRACTION.fullmatch(text):
         return "fraction"
-    if any(character.isdigit() and not character.isascii() for character in text):
+    if any(character.isnumeric() and not character.isascii() for character in text):
         return "digits"
     return "invalid"
 
