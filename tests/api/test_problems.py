@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.services import create_api_key
-from usage import api
+from usage.api import ingest as api
 
 pytestmark = pytest.mark.django_db
 

@@ -21,7 +21,8 @@ from usage.errors import UnknownEvent
 from usage.models import BillingPeriod, QuarantinedEvent, UsageRollup
 from usage.periods import BillingMonth
 
-_SUMMED = (
+#: The columns of a rollup that add up, in the order of `Consumption`.
+SUMMED = (
     "requests",
     "prompt_tokens",
     "completion_tokens",
@@ -181,12 +182,13 @@ def closed_months(customer_ids: Iterable[int]) -> set[tuple[int, date]]:
 
 def _sums(rollups: QuerySet[UsageRollup], *keys: str) -> list[tuple[Any, ...]]:
     """Rows of `keys` and their `Consumption`."""
-    totals = {f"total_{name}": Sum(name) for name in _SUMMED}
+    totals = {f"total_{name}": Sum(name) for name in SUMMED}
     rows = rollups.order_by().values_list(*keys).annotate(**totals)
-    return [(*row[: len(keys)], _consumption(row[len(keys) :])) for row in rows]
+    return [(*row[: len(keys)], consumption_of(row[len(keys) :])) for row in rows]
 
 
-def _consumption(sums: Sequence[Any]) -> Consumption:
+def consumption_of(sums: Sequence[Any]) -> Consumption:
+    """From the sums of the columns `SUMMED`."""
     counts, amounts = sums[:-2], sums[-2:]
     # PostgreSQL adds bigints up to a numeric; the counts are whole all the same.
     return Consumption(*map(int, counts), *amounts)  # type: ignore[arg-type]
