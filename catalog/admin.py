@@ -27,7 +27,7 @@ from accounts.admin import (
     list_url,
     plain_decimal,
 )
-from catalog.models import CatalogSync, Model, ModelAlias, Price, PriceChange, Provider, RouterTarget
+from catalog.models import CatalogSync, Model, ModelAlias, Price, Provider, RouterTarget
 from catalog.money import exact_product, parse_decimal
 from catalog.pricing import PRICE_KEYS, REQUIRED_KEYS
 from catalog.services import add_alias, resolve_quarantined_price
@@ -246,11 +246,3 @@ class CatalogSyncAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("retired"))
     def retired(self, row: CatalogSync) -> Any:
         return row.counts.get("retired", EMPTY)
-
-
-@admin.register(PriceChange)
-class PriceChangeAdmin(ReadOnlyAdmin):
-    list_display = ("effective_at", "model", "status", "kind", "percent", "source", "decided_at", "decided_by")
-    list_filter = ("status", "kind")
-    list_select_related = ("model",)
-    search_fields = ("model__model_id", "source", "reason")

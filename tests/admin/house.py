@@ -16,7 +16,8 @@ from django.contrib.auth.models import Group, Permission
 from accounts.models import Customer, Membership, User
 from accounts.services import IssuedKey, create_api_key
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
-from billing.models import BillingRun, HolidayOverride, Invoice, InvoicePdf
+from billing.models import Alert, BillingRun, HolidayOverride, Invoice, InvoicePdf
+from billing.services.alerting import raise_alert
 from billing.services.taxing import send_tax_invoice
 from catalog.models import Model, Price, PriceChange
 from catalog.services import add_alias, sync_catalog
@@ -90,6 +91,9 @@ def make_house() -> House:
     open_house()
     odd_price = sync_odd_model()
     record_change(Price.objects.get(model__model_id="acme/dollar"))
+    raise_alert(
+        kind=Alert.Kind.NEGATIVE_MARGIN, subject="2026-10 acme/dollar", detail={"margin_percent": "-2"}, now=NOW
+    )
     add_alias(alias="dollar-latest", model=Model.objects.get(model_id="acme/dollar"), actor=ACTOR)
     gaon, naru = tenant("gaon"), tenant("naru", profile=False)
     member = User.objects.create_user("owner@gaon.example", PASSWORD)

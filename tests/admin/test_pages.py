@@ -31,6 +31,7 @@ ADDABLE = EDITABLE | {
     "billing.ExchangeRate",
     "billing.MarginRule",
     "catalog.ModelAlias",
+    "catalog.PriceChange",
 }
 DELETABLE = {"accounts.Membership", "auth.Group", "billing.HolidayOverride"}
 #: Sessions and the person are two queries of every page; the longest list reads what its filters offer besides.
