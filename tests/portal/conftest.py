@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,9 @@ def korean_catalogue() -> None:
     with source.open("rb") as po, partial.open("wb") as mo:
         write_mo(mo, read_po(po, locale="ko"))
     partial.replace(compiled)
-    trans_real._translations.clear()  # what was read before
+    # What was read before, by Django and by the reader beneath it.
+    trans_real._translations.clear()
+    gettext._translations.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -180,12 +180,14 @@ class TestWhatItSays:
         assert "입력 형식 텍스트 출력 형식 텍스트" in text
         assert "캐시 단가가 따로 없어" in text
 
-    @pytest.mark.parametrize("name", ["acme/odd"])
+    @pytest.mark.parametrize("name", ["acme/odd", "acme/draws"])
     def test_a_price_that_is_being_checked(self, name: str) -> None:
+        unreadable = entry("acme/draws", pricing={"mystery_fee": "0.1"})
+        sync([*(one for one in ENTRIES[:-1] if one["id"] != "acme/draws"), unreadable], at=timezone.now())
         text = page(name)
-        assert "Acme: Odd 가격 확인 중" in text
+        assert f"Acme: {name[5:].title()} 가격 확인 중" in text
         assert "금액을 표시하거나 계산하지 않습니다." in text
-        assert "2026-01-01부터 가격을 확인하고 있습니다." in text
+        assert "가격 확인이 끝나면 다시 표시합니다." in text
         assert "$" not in text.replace("$JEONGSAN_API_KEY", "")
         assert not WON.search(text)
         assert "mystery" not in text
