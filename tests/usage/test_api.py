@@ -182,7 +182,7 @@ def test_only_an_ingest_key_may_meter(secret: str) -> None:
 
 def test_other_methods_are_refused(sender: Sender) -> None:
     headers = {"Authorization": f"Bearer {sender.secret}"}
-    assert sender.client.get(PATH, headers=headers).status_code == 405
+    assert sender.client.delete(PATH, headers=headers).status_code == 405
     assert sender.client.put(PATH, data=line(), content_type=JSON, headers=headers).status_code == 405
 
 

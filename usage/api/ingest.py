@@ -8,12 +8,14 @@ from django.http import UnreadablePostError
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api import IsIngestKey
+from accounts.api import IsCustomerKey, IsIngestKey
 from accounts.errors import InvalidInput
+from usage.api.events import EventListing
 from usage.dialects import DIALECTS
 from usage.errors import PayloadTooLarge, UnsupportedMedia
 from usage.events import MAX_APP_CHARS, MAX_NAME_CHARS
@@ -121,10 +123,11 @@ _PROBLEMS = {
 }
 
 
-class UsageEvents(APIView):
-    """Where measured responses are handed in."""
+class UsageEvents(EventListing, APIView):
+    """Where measured responses are handed in, and where a customer reads its own."""
 
-    permission_classes = [IsIngestKey]
+    def get_permissions(self) -> list[BasePermission]:
+        return [IsCustomerKey() if self.request.method in {"GET", "HEAD"} else IsIngestKey()]
 
     @extend_schema(
         operation_id="ingest_usage_events",

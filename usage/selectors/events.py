@@ -1,0 +1,183 @@
+"""A customer's events one by one, each with the arithmetic of its cost.
+
+Nothing here tells what an upstream charged: neither the upstream's cost nor the reported `usage` object, which holds it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts.models import ApiKey, Customer
+from catalog.models import Model, Price
+from catalog.pricing import CostComponent, PriceError, PriceSheet
+from usage.models import QuarantinedEvent, UsageEvent
+from usage.periods import BillingMonth
+
+logger = logging.getLogger(__name__)
+
+
+class EventStatus(StrEnum):
+    """What became of an event."""
+
+    PRICED = "priced"
+    QUARANTINED = "quarantined"  # waits for a price, or for somebody's decision
+    EXCLUDED = "excluded"  # never billed
+
+
+@dataclass(frozen=True)
+class EventScope:
+    """Which events are meant: `[start_at, end_at)`, and what else they have in common."""
+
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    billing_month: BillingMonth | None = None
+    model_pk: int | None = None
+    api_key_pk: int | None = None
+    status: EventStatus | None = None
+
+
+@dataclass(frozen=True)
+class ReadEvent:
+    """An event with what was decided about it later.
+
+    `cost_usd` is there exactly when it is priced. `components` add up to it; they are None where there is no cost.
+    `quarantine` is the code and the detail of why it waits or waited.
+    """
+
+    event: UsageEvent
+    status: EventStatus
+    model_id: str | None
+    api_key_prefix: str | None
+    cost_usd: Decimal | None
+    components: tuple[CostComponent, ...] | None
+    quarantine: tuple[str, str] | None
+
+
+def events_of(customer: Customer, scope: EventScope) -> QuerySet[UsageEvent]:
+    """The events of a scope, newest first; equal times in the order of their ids, backwards."""
+    events = UsageEvent.objects.filter(customer=customer).defer("usage", "body_hash")
+    if scope.start_at is not None:
+        events = events.filter(occurred_at__gte=scope.start_at)
+    if scope.end_at is not None:
+        events = events.filter(occurred_at__lt=scope.end_at)
+    if scope.billing_month is not None:
+        events = events.filter(billing_month=scope.billing_month.first_on, occurred_at__lt=scope.billing_month.end_at)
+    if scope.api_key_pk is not None:
+        events = events.filter(api_key_id=scope.api_key_pk)
+    held = QuarantinedEvent.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("event_id"))
+    rated = held.filter(status=QuarantinedEvent.Status.RATED)
+    if scope.model_pk is not None:
+        own = Q(model_id=scope.model_pk)
+        events = events.filter(own | Q(cost_usd=None) & Exists(rated.filter(model_id=scope.model_pk)))
+    if scope.status is EventStatus.PRICED:
+        events = events.filter(Q(cost_usd__isnull=False) | Exists(rated))
+    elif scope.status is EventStatus.QUARANTINED:
+        events = events.filter(Exists(held.filter(status=QuarantinedEvent.Status.OPEN)), cost_usd=None)
+    elif scope.status is EventStatus.EXCLUDED:
+        events = events.filter(Exists(held.filter(status=QuarantinedEvent.Status.EXCLUDED)), cost_usd=None)
+    return events.order_by("-occurred_at", "-event_id")
+
+
+def events_before(events: QuerySet[UsageEvent], occurred_at: datetime, event_id: str) -> QuerySet[UsageEvent]:
+    """Those that come after this one in the order of `events_of`."""
+    older = Q(occurred_at__lt=occurred_at) | Q(occurred_at=occurred_at, event_id__lt=event_id)
+    return events.filter(older, occurred_at__lte=occurred_at)
+
+
+def event_by_id(customer: Customer, event_id: str) -> UsageEvent | None:
+    """The customer's event of that id, or None. The key table knows its time, so one partition is looked into."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT occurred_at FROM usage_event_key WHERE customer_id = %s AND event_id = %s", [customer.pk, event_id]
+        )
+        found = cursor.fetchone()
+    if found is None:
+        return None
+    return UsageEvent.objects.filter(customer=customer, occurred_at=found[0], event_id=event_id).first()
+
+
+class EventReader:
+    """Reads what belongs to events, a batch at a time; prices and names are asked for once."""
+
+    def __init__(self, customer: Customer) -> None:
+        self._customer = customer
+        self._sheets: dict[int, PriceSheet | None] = {}
+        self._models: dict[int, str] = {}
+        self._keys: dict[int, str] = dict(ApiKey.objects.filter(customer=customer).values_list("pk", "prefix"))
+
+    def read(self, events: Sequence[UsageEvent]) -> list[ReadEvent]:
+        """The events in their order."""
+        unpriced = [event.event_id for event in events if event.cost_usd is None]
+        held = {
+            row.event_id: row
+            for row in (
+                QuarantinedEvent.objects.filter(customer=self._customer, event_id__in=unpriced) if unpriced else ()
+            )
+        }
+        rows: list[UsageEvent | QuarantinedEvent] = [*events, *held.values()]
+        prices = {row.price_id for row in rows if row.price_id is not None}
+        self._know_prices(prices - self._sheets.keys())
+        models = {row.model_id for row in rows if row.model_id is not None}
+        self._know_models(models - self._models.keys())
+        return [self._read(event, held.get(event.event_id)) for event in events]
+
+    def _read(self, event: UsageEvent, held: QuarantinedEvent | None) -> ReadEvent:
+        status, decided = EventStatus.PRICED, event if held is None else held
+        if held is not None and held.status != QuarantinedEvent.Status.RATED:
+            excluded = held.status == QuarantinedEvent.Status.EXCLUDED
+            status = EventStatus.EXCLUDED if excluded else EventStatus.QUARANTINED
+        model_pk = decided.model_id or event.model_id
+        return ReadEvent(
+            event=event,
+            status=status,
+            model_id=None if model_pk is None else self._models.get(model_pk),
+            api_key_prefix=None if event.api_key_id is None else self._keys.get(event.api_key_id),
+            cost_usd=decided.cost_usd,
+            components=self._components(event, decided.price_id, decided.cost_usd),
+            quarantine=None if held is None else (held.code, held.detail),
+        )
+
+    def _components(
+        self, event: UsageEvent, price_pk: int | None, cost_usd: Decimal | None
+    ) -> tuple[CostComponent, ...] | None:
+        sheet = None if price_pk is None else self._sheets.get(price_pk)
+        if sheet is None or cost_usd is None:
+            return None
+        cost = sheet.cost(event.quantities, at=event.occurred_at)
+        if cost.total_usd != cost_usd:
+            # The stored cost is what is billed; arithmetic that does not lead to it must not be shown as if it did.
+            logger.error("event %s: its price now gives %s, stored is %s", event.seq, cost.total_usd, cost_usd)
+            return None
+        return cost.components
+
+    def _know_prices(self, pks: Collection[int]) -> None:
+        for price in Price.objects.filter(pk__in=pks).only("pk", "components", "overrides") if pks else ():
+            try:
+                self._sheets[price.pk] = PriceSheet.parse(price.components, price.overrides)
+            except PriceError:
+                logger.exception("price %s can't be read any more", price.pk)
+                self._sheets[price.pk] = None
+
+    def _know_models(self, pks: Collection[int]) -> None:
+        if pks:
+            self._models.update(Model.objects.filter(pk__in=pks).values_list("pk", "model_id"))
+
+
+def batches(events: Iterable[UsageEvent], *, size: int) -> Iterable[list[UsageEvent]]:
+    """The same events in lists of `size`."""
+    batch: list[UsageEvent] = []
+    for event in events:
+        batch.append(event)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
