@@ -17,6 +17,10 @@ from typing import Any
 from .listing import MAX_ID_LENGTH, ListingError
 from .money import EXACT, decimal_text, parse_decimal
 
+#: How the source of a price begins that was played in from a history. It is less than a listing says: nothing of caches
+#: and tiers.
+HISTORY_SOURCE = "price history: "
+
 _PER_MILLION_PLACES = 6
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

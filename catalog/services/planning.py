@@ -14,6 +14,7 @@ from catalog.models import Model, Price, PriceChange
 from catalog.pricing import PriceSheet
 from catalog.selectors import sheet_of
 from catalog.services.comparing import says_the_same
+from catalog.snapshots import HISTORY_SOURCE
 
 #: Fields of a `Model` that follow the listing.
 METADATA_FIELDS = ("canonical_slug", "name", "description", "listed_at", "context_length", "listing")
@@ -211,15 +212,17 @@ def judged(before: Price, entry: ListedModel, approval_percent: Decimal | None) 
     """How far a listed price is from the one before, and whether it has to wait for an operator.
 
     Over the percentage in any component, from or to 0, and between listed and variable: waits. A price that can't be
-    read waits for nobody: it is quarantined, because going on with the old one would be guessing.
+    read waits for nobody: it is quarantined, because going on with the old one would be guessing. Nor does the first
+    listing after a price history, which knew nothing of caches and tiers.
     """
     old = sheet_of(before)
     new = PriceSheet.parse(entry.components, entry.overrides) if entry.kind is PriceKind.LISTED else None
     components = component_changes(old, new) if old is not None and new is not None else ()
-    waits = approval_percent is not None and (
+    is_large = approval_percent is not None and (
         exceeds(components, approval_percent)
         or {before.kind, entry.kind.value} == {Price.Kind.LISTED, Price.Kind.VARIABLE}
     )
+    waits = is_large and not before.source.startswith(HISTORY_SOURCE)
     return PlannedChange(entry, before, components, waits)
 
 

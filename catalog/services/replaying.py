@@ -18,10 +18,7 @@ from catalog.models import CatalogSync, Model, ModelAlias, Price
 from catalog.selectors import response_name
 from catalog.services.locking import hold_catalog
 from catalog.services.syncing import create_models
-from catalog.snapshots import Snapshot, parse_snapshots
-
-#: How the source of a price begins that was played in: it may be continued by a longer history of the same kind.
-HISTORY_SOURCE = "price history: "
+from catalog.snapshots import HISTORY_SOURCE, Snapshot, parse_snapshots
 
 _SOURCE_CHARS = 300
 

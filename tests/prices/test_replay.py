@@ -152,6 +152,16 @@ def test_a_history_fills_in_what_was_before_and_keeps_what_is_known() -> None:
     assert history("a/x")[-1] == ("listed", NOW, None, {"prompt": "0.000004", "completion": "0.000015"})
 
 
+def test_the_first_listing_after_a_history_waits_for_nobody() -> None:
+    replay(("2026-01-07", {"a/x": ["3", "15"]}))
+    full = {"prompt": "0.000003", "completion": "0.000015", "input_cache_read": "0.0000003"}
+
+    first = sync(entry("a/x", pricing=full), approval_percent=Decimal(50))
+    assert (first.price_changes, first.awaiting) == (1, ())
+    second = sync(entry("a/x"), at=NOW, approval_percent=Decimal(50))
+    assert [(one.percents, second.price_changes) for one in second.awaiting] == [({"input_cache_read": "900"}, 0)]
+
+
 def test_a_longer_history_continues_a_shorter_one_at_both_ends() -> None:
     replay(("2026-02-01", {"a/x": ["1", "2"]}))
 

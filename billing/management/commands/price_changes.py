@@ -42,7 +42,7 @@ class Command(JsonCommand):
 
     def show(self, answer: dict[str, Any]) -> None:
         if not answer["changes"]:
-            self.stdout.write(f"No price changed since {answer['since']}.")
+            self.stdout.write(f"No such price change since {answer['since']}.")
         for change in answer["changes"]:
             percent = "no percentage" if change["percent"] is None else f"{change['percent']} %"
             self.stdout.write(
@@ -52,6 +52,8 @@ class Command(JsonCommand):
                 old, new = (change[side]["components"].get(key, "-") for side in ("old", "new"))
                 if old != new:
                     self.stdout.write(f"    {key:<22}{old} -> {new}")
+            if change["old"]["overrides"] != change["new"]["overrides"]:
+                self.stdout.write("    overrides differ: --json shows them")
             if change["customers"]:
                 self.stdout.write(
                     f"    {len(change['customers'])} customers, {change['supply_krw']:,} won in {change['month']}"
