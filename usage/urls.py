@@ -2,7 +2,10 @@
 
 from django.urls import path
 
-from usage.api import UsageEvents
+from usage.api import UsageEvents, UsageEventsExport
 
 app_name = "usage"
-urlpatterns = [path("usage/events", UsageEvents.as_view(), name="events")]
+urlpatterns = [
+    path("usage/events", UsageEvents.as_view(), name="events"),
+    path("usage/events/export", UsageEventsExport.as_view(), name="export"),
+]

@@ -1,5 +1,6 @@
-"""The REST API of metering: events are handed in here."""
+"""The REST API of metering: events are handed in, read and exported here."""
 
+from usage.api.export import UsageEventsExport
 from usage.api.ingest import UsageEvents
 
-__all__ = ["UsageEvents"]
+__all__ = ["UsageEvents", "UsageEventsExport"]
