@@ -20,8 +20,7 @@ from catalog.api import shapes
 from catalog.api.answers import ApiError, Json, encode, shown
 from catalog.listing import MAX_ID_LENGTH
 from catalog.models import Model, ModelAlias, Price, Provider, RouterTarget
-from catalog.pricing import PriceError, PriceSheet
-from catalog.selectors import CatalogVersion, Names, catalog_version
+from catalog.selectors import CatalogVersion, Names, catalog_version, sheet_of
 from catalog.variants import Variant, split_variant, variants_taken
 
 _SUGGESTIONS = 3
@@ -47,11 +46,10 @@ class Offer:
 
     @classmethod
     def of(cls, model: Model, price: Price) -> Offer:
-        """The offer of an active model at a listed or variable price. Raises PriceError for what is no price."""
+        """The offer of an active model at a listed or variable price."""
         entry = shapes.model_shape(model, price, provider=model.provider)
-        prices: Mapping[str, Decimal] = {}
-        if price.kind == Price.Kind.LISTED:
-            prices = PriceSheet.parse(price.components, price.overrides).prices
+        sheet = sheet_of(price)
+        prices: Mapping[str, Decimal] = {} if sheet is None else sheet.prices
         return cls(
             model=model,
             provider=model.provider,
@@ -183,11 +181,10 @@ def load_offers(*, now: datetime) -> Offers:
 def _on_sale(models: Iterable[Model], prices: Mapping[int, Price]) -> Iterable[Offer]:
     for model in models:
         price = prices.get(model.pk)
-        if model.status == Model.Status.ACTIVE and price is not None and price.kind != Price.Kind.QUARANTINED:
-            try:
-                yield Offer.of(model, price)
-            except PriceError:  # stored by an earlier version that read it differently; see Catalog
-                continue
+        if model.status != Model.Status.ACTIVE or price is None:
+            continue
+        if price.kind == Price.Kind.VARIABLE or sheet_of(price) is not None:
+            yield Offer.of(model, price)
 
 
 class _Held:
