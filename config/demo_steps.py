@@ -54,6 +54,7 @@ def load_samples(say: Say, *, now: datetime, month: BillingMonth) -> list[dict[s
     sample = json.loads((SAMPLES / "customers.json").read_text())
     listing = SAMPLES / "catalog.json"
     report = sync_catalog(body=listing.read_bytes(), source="samples/catalog.json", at=BEGINNING, actor=ACTOR, now=now)
+    call_command("set_router_targets", as_json=True, stdout=io.StringIO())
     say(f"catalog: {report.listed} models, {report.created} new")
     if not SellerProfile.objects.exists():
         add_seller_profile(valid_from=BEGINNING.date(), actor=ACTOR, **sample["seller"])
