@@ -20,7 +20,9 @@ def test_every_setting_is_documented_and_no_other() -> None:
     read_by_code = {
         name
         for path in (ROOT / "config").glob("*.py")
-        for name in re.findall(r'env_(?:text|bool|int|secret|origin)\(\s*"([A-Z_]+)"|environ\.get\("([A-Z_]+)"', path.read_text())
+        for name in re.findall(
+            r'env_(?:text|bool|int|secret|origin)\(\s*"([A-Z_]+)"|environ\.get\("([A-Z_]+)"', path.read_text()
+        )
         for name in name
         if name
     }
