@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from config import api, health
 from portal.views.sessions import stop_guessing
+from usage.urls import openrouter_patterns
 
 urlpatterns = [
     path("livez", health.livez),
@@ -13,6 +14,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("billing/v1/", include("billing.urls")),
     path("billing/v1/<path:rest>", api.UnknownAddress.as_view()),
+    path("v1/", include(openrouter_patterns)),
+    path("api/v1/", include(openrouter_patterns)),
     path("v1/", include("catalog.urls")),
     path("api/v1/", include("catalog.urls")),
     path("", include("portal.urls")),

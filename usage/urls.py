@@ -1,11 +1,17 @@
-"""Addresses of metering under /billing/v1/."""
+"""Addresses of metering: `urlpatterns` under /billing/v1/, `openrouter_patterns` under /v1/ and /api/v1/."""
 
 from django.urls import path
 
-from usage.api import UsageEvents, UsageEventsExport
+from usage.api import UsageEvents, UsageEventsExport, openrouter
 
 app_name = "usage"
 urlpatterns = [
     path("usage/events", UsageEvents.as_view(), name="events"),
     path("usage/events/export", UsageEventsExport.as_view(), name="export"),
+]
+openrouter_patterns = [
+    path("generation", openrouter.generation),
+    path("activity", openrouter.daily_activity),
+    path("credits", openrouter.credits_of_customer),
+    path("key", openrouter.own_key),
 ]
