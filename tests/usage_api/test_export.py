@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
+from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
@@ -144,3 +145,18 @@ def test_what_cannot_be_exported_is_refused(secret: str) -> None:
     assert refused(secret, EXPORT, format="pdf") == (400, "invalid_input", "format")
     assert refused(secret, EXPORT, format="csv", cursor="x") == (400, "invalid_input", "cursor")
     assert refused(secret, EXPORT, format="csv", api_key="sk-jeongsan-x") == (404, "not_found", "api_key")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_over_asgi_is_the_same_file(hanbit: Customer, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "BATCH_ROWS", 3)
+
+    async def fetched() -> tuple[bool, list[bytes]]:
+        answer = await AsyncClient().get(
+            EXPORT, {"format": "ndjson", "month": "2026-10"}, headers={"authorization": f"Bearer {secret}"}
+        )
+        return answer.is_async, [chunk async for chunk in answer.streaming_content]
+
+    asynchronous, chunks = async_to_sync(fetched)()
+    assert (asynchronous, len(chunks)) == (True, 4)
+    assert b"".join(chunks) == file(secret, "ndjson")
