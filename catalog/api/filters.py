@@ -203,11 +203,11 @@ def _name_tests(offers: Sequence[Offer], params: Mapping[str, str]) -> Iterable[
     for name in ("providers", "model_authors"):
         slugs = {offer.provider.slug: offer.provider.slug for offer in offers}
         names = {offer.provider.name.casefold(): offer.provider.slug for offer in offers}
-        chosen = {(names | slugs)[value] for value in _choices(params, name, tuple(slugs), also=names.keys())}
+        chosen = {(names | slugs)[value] for value in _choices(params, name, sorted(slugs), also=names.keys())}
         if chosen:
             yield _made_by(chosen)
     groups = {offer.tokenizer.casefold(): offer.tokenizer for offer in offers}
-    tokenizer = _choice(params, "arch", tuple(groups.values()), also=groups.keys())
+    tokenizer = _choice(params, "arch", sorted(groups.values()), also=groups.keys())
     if tokenizer:
         yield lambda offer: offer.tokenizer.casefold() == tokenizer.casefold()
 
