@@ -176,5 +176,8 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
         "billing.tasks.close_customer": "money",
         "billing.tasks.deliver_due": "documents",
         "billing.tasks.fetch_rates": "low",
+        "billing.tasks.raise_alerts": "low",
+        "billing.tasks.send_alerts": "low",
+        "billing.tasks.sync_catalog": "low",
         "usage.tasks.make_partitions": "ingest",
     }
