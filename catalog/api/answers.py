@@ -109,14 +109,12 @@ def _compressed(body: bytes) -> bytes:
 
 
 def machine_edge(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """A read-only view for machines: whatever goes wrong in it is answered in the error shape, never as a page."""
+    """A view for machines: whatever goes wrong in it is answered in the error shape, never as a page."""
 
     @csrf_exempt
     @wraps(view)
     def answered(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
         try:
-            if request.method not in _METHODS:
-                raise ApiError(405, "method_not_allowed", f"{request.method} is not possible here; use GET.")
             return view(request, *args, **options)
         except ApiError as error:
             return error_answer(error)
@@ -127,3 +125,15 @@ def machine_edge(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
             return error_answer(ApiError(500, "server", "Something went wrong on our side; it has been logged."))
 
     return answered
+
+
+def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A `machine_edge` that can be read and nothing else."""
+
+    @wraps(view)
+    def read(request: HttpRequest, *args: Any, **options: Any) -> HttpResponseBase:
+        if request.method not in _METHODS:
+            raise ApiError(405, "method_not_allowed", f"{request.method} is not possible here; use GET.")
+        return view(request, *args, **options)
+
+    return machine_edge(read)

@@ -11,20 +11,29 @@ from django.utils import timezone
 from accounts.models import ApiKey, Customer
 from accounts.selectors import authenticate_api_key
 from catalog.api import shapes
-from catalog.api.answers import ApiError, bad_parameter, encode, json_answer, machine_edge, shown, unauthorized
+from catalog.api.answers import (
+    ApiError,
+    bad_parameter,
+    encode,
+    json_answer,
+    machine_edge,
+    read_only,
+    shown,
+    unauthorized,
+)
 from catalog.api.filters import ALL, FORMATS, page_asked_for, select
 from catalog.api.offers import Offer, current_offers
 from catalog.models import Price
 
 
-@machine_edge
+@read_only
 def models(request: HttpRequest) -> HttpResponseBase:
     """The models on sale, or with a key those that its customer may call; `format=openrouter` is the provider listing."""
     now = timezone.now()
     return _list(request, _customer(request, now=now), now=now)
 
 
-@machine_edge
+@read_only
 def models_for_user(request: HttpRequest) -> HttpResponseBase:
     """The same, for a customer's key only."""
     now = timezone.now()
@@ -36,7 +45,7 @@ def models_for_user(request: HttpRequest) -> HttpResponseBase:
     return _list(request, customer, now=now)
 
 
-@machine_edge
+@read_only
 def count(request: HttpRequest) -> HttpResponseBase:
     """How many models the list would hold."""
     now = timezone.now()
@@ -45,7 +54,7 @@ def count(request: HttpRequest) -> HttpResponseBase:
     return json_answer(request, encode({"data": {"count": len(selected)}}))
 
 
-@machine_edge
+@read_only
 def model(request: HttpRequest, name: str, *, wrapped: bool = False) -> HttpResponseBase:
     """One model by any of its names: bare for OpenAI's clients, or as `data` for OpenRouter's."""
     now = timezone.now()
@@ -61,7 +70,7 @@ def model(request: HttpRequest, name: str, *, wrapped: bool = False) -> HttpResp
     return json_answer(request, encode({"data": shape} if wrapped else shape))
 
 
-@machine_edge
+@read_only
 def endpoints(request: HttpRequest, name: str) -> HttpResponseBase:
     """Where a model is served."""
     now = timezone.now()
@@ -70,7 +79,7 @@ def endpoints(request: HttpRequest, name: str) -> HttpResponseBase:
     return json_answer(request, encode({"data": shape}))
 
 
-@machine_edge
+@read_only
 def providers(request: HttpRequest) -> HttpResponseBase:
     """Who makes the models that are on sale (to the key's customer)."""
     now = timezone.now()

@@ -33,6 +33,13 @@ def test_other_addresses_are_not_there(client: Client, root: str, path: str) -> 
 
 
 @pytest.mark.parametrize("root", ROOTS)
+def test_what_is_not_there_is_not_there_to_write_to_either(root: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(f"{root}/nowhere/chat", data="{}", content_type="application/json")
+
+    assert error(answer)[:3] == (404, "not_found", None)
+
+
+@pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("path", ["/models", "/models/user", "/models/openai/gpt", "/providers", "/models/count"])
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options"])
 def test_nothing_here_can_be_changed(client: Client, root: str, path: str, method: str) -> None:
