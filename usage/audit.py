@@ -40,9 +40,11 @@ def check_usage() -> list[CheckResult]:
     ]
 
 
+# The smallest of hashes is taken of their hexadecimal text: before PostgreSQL 18 there is no min(bytea).
 _EVENTS_AND_IDS = """
 WITH counted AS (
-    SELECT customer_id, event_id, count(*) AS events, min(body_hash) AS body_hash, min(occurred_at) AS occurred_at
+    SELECT customer_id, event_id, count(*) AS events, min(occurred_at) AS occurred_at,
+           decode(min(encode(body_hash, 'hex') COLLATE "C"), 'hex') AS body_hash
     FROM usage_event GROUP BY customer_id, event_id
 )
 SELECT customer_id, event_id,
