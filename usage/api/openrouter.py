@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Customer
 from accounts.selectors import authenticate_api_key
-from catalog.api.answers import ApiError, bad_parameter, json_answer, machine_edge, shown, unauthorized
+from catalog.api.answers import ApiError, bad_parameter, json_answer, read_only, shown, unauthorized
 from catalog.models import Model
 from catalog.money import ZERO, decimal_text
 from usage.periods import KST
@@ -34,7 +34,7 @@ _NO_QUOTA = 2**31 - 1
 _numbers = msgspec.json.Encoder(decimal_format="number")
 
 
-@machine_edge
+@read_only
 def generation(request: HttpRequest) -> HttpResponseBase:
     """One of the customer's own events. One that waits for a price has no cost to tell, so it is not found yet."""
     customer = _customer(_key(request, now=timezone.now()))
@@ -50,7 +50,7 @@ def generation(request: HttpRequest) -> HttpResponseBase:
     return _answer(request, _generation_shape(read))
 
 
-@machine_edge
+@read_only
 def daily_activity(request: HttpRequest) -> HttpResponseBase:
     """The last 30 completed UTC days by model, newest first; `date` picks one of them."""
     now = timezone.now()
@@ -69,7 +69,7 @@ def daily_activity(request: HttpRequest) -> HttpResponseBase:
     return _answer(request, [_activity_shape(one) for one in activity(customer, start_at, end_at)])
 
 
-@machine_edge
+@read_only
 def credits_of_customer(request: HttpRequest) -> HttpResponseBase:
     """Nothing is bought ahead here: usage is billed by the month, so there are no credits, and all usage ever."""
     customer = _customer(_key(request, now=timezone.now()))
@@ -77,7 +77,7 @@ def credits_of_customer(request: HttpRequest) -> HttpResponseBase:
     return _answer(request, {"total_credits": 0, "total_usage": _number(used)})
 
 
-@machine_edge
+@read_only
 def own_key(request: HttpRequest) -> HttpResponseBase:
     """The key that asks, with its own usage: of this Korean day, of the week since Monday, of the month, and ever."""
     now = timezone.now()
