@@ -3,6 +3,10 @@
 
 import os
 import sys
+from contextlib import redirect_stdout
+
+# Commands and options that need no tables; `migrate` makes them itself.
+TABLELESS = {"migrate", "help", "--help", "-h", "--version"}
 
 
 def main() -> int:
@@ -11,17 +15,35 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         if env.database_url() is None:
-            embedded.ensure_started(env.var_dir())
+            server = embedded.ensure_started(env.var_dir())
+            if not TABLELESS & set(sys.argv):
+                make_first_tables(server.dsn)
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)
     except (embedded.EmbeddedError, env.SettingError) as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
     return 0
+
+
+def make_first_tables(dsn: str) -> None:
+    """Migrate an embedded database that is still empty. Later migrations are applied when somebody says so."""
+    import psycopg
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        query = "SELECT to_regclass('django_migrations') IS NULL"
+        if not connection.execute(query).fetchone()[0]:
+            return
+        # Of commands that come at the same moment, one makes the tables and the others wait for it.
+        connection.execute("SELECT pg_advisory_lock(hashtext('jeongsan first tables'))")
+        if connection.execute(query).fetchone()[0]:
+            import django
+            from django.core.management import call_command
+
+            django.setup()
+            with redirect_stdout(sys.stderr):
+                call_command("migrate", interactive=False, verbosity=0)
 
 
 if __name__ == "__main__":

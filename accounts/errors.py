@@ -66,3 +66,16 @@ class NotReady(DomainError):
 
     code = "not_ready"
     http_status = 409
+
+
+class DatabaseNotMigrated(NotReady):
+    """The database is older than the code, or empty."""
+
+    code = "database_not_migrated"
+
+
+class DatabaseUnavailable(NotReady):
+    """Nothing could be asked: there is no connection."""
+
+    code = "database_unavailable"
+    http_status = 503

@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 def load_samples(say: Say, *, now: datetime, month: BillingMonth) -> list[dict[str, Any]]:
     """Catalog, seller, customers, their users, default margin and a made-up exchange rate for each business day."""
-    sample = json.loads((SAMPLES / "customers.json").read_text())
+    sample = json.loads((SAMPLES / "customers.json").read_bytes())
     listing = SAMPLES / "catalog.json"
     report = sync_catalog(body=listing.read_bytes(), source="samples/catalog.json", at=BEGINNING, actor=ACTOR, now=now)
     call_command("set_router_targets", as_json=True, stdout=io.StringIO())
@@ -165,7 +165,7 @@ def grant_access(folder: Path, customers: list[dict[str, Any]]) -> dict[str, Any
     """
     path = folder / "access.json"
     if path.exists():
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_bytes()))
     password = secrets.token_urlsafe(9)
     operator, _created = User.objects.get_or_create(email="operator@jeongsan.example", defaults={"name": "운영자"})
     operator.is_staff = operator.is_superuser = True

@@ -8,16 +8,19 @@ from abc import abstractmethod
 from argparse import ArgumentParser
 from typing import Any
 
+import psycopg
 from django.core.management.base import BaseCommand
+from django.db import OperationalError, ProgrammingError
 
-from accounts.errors import DomainError
+from accounts.errors import DatabaseNotMigrated, DatabaseUnavailable, DomainError
 
 
 class JsonCommand(BaseCommand):
     """A command whose `run` returns a JSON-ready dict and whose `show` prints it for a person.
 
     With `--json` standard output carries one JSON object and nothing else; progress goes to standard error. A refusal
-    (`DomainError`) prints `{"error": {...}}` or one sentence, and exits with 2.
+    (`DomainError`) prints `{"error": {...}}` or one sentence, and exits with 2; so does a database that is away or has
+    not all tables.
     """
 
     requires_system_checks: list[str] = []
@@ -45,7 +48,7 @@ class JsonCommand(BaseCommand):
 
     def handle(self, *args: Any, as_json: bool, **options: Any) -> None:
         try:
-            answer = self.run(**options)
+            answer = self._run(options)
         except DomainError as error:
             if as_json:
                 self.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
@@ -60,3 +63,17 @@ class JsonCommand(BaseCommand):
         code = self.exit_code(answer)
         if code:
             sys.exit(code)
+
+    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+        """`run`, where what only the operator can repair becomes a refusal that tells how."""
+        try:
+            return self.run(**options)
+        except ProgrammingError as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+                raise DatabaseNotMigrated("the database lacks tables or columns: run manage.py migrate") from error
+            raise
+        except OperationalError as error:
+            # Without an SQLSTATE no server has answered. Further lines of libpq's text repeat the first.
+            if isinstance(error.__cause__, psycopg.Error) and error.__cause__.sqlstate is None:
+                raise DatabaseUnavailable(f"no connection to the database: {str(error).splitlines()[0]}") from error
+            raise
