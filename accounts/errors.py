@@ -75,7 +75,7 @@ class DatabaseNotMigrated(NotReady):
 
 
 class DatabaseUnavailable(NotReady):
-    """Nothing could be asked: there is no connection."""
+    """The server can't be reached, or has no room left to work."""
 
     code = "database_unavailable"
     http_status = 503

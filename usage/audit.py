@@ -22,11 +22,17 @@ MAX_LISTED = 100
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check: how many rows it looked at, and one sentence per violation (the last may stand for many more)."""
+    """One check: how many rows it looked at, and a sentence for each violation but the `unlisted` ones."""
 
     name: str
     checked: int
     violations: list[str]
+    unlisted: int = 0
+
+    @property
+    def count(self) -> int:
+        """All violations."""
+        return len(self.violations) + self.unlisted
 
 
 def check_usage() -> list[CheckResult]:
@@ -205,13 +211,13 @@ class _Prices:
 
 def _result(name: str, checked: int, violations: Iterator[str]) -> CheckResult:
     listed: list[str] = []
-    more = 0
+    unlisted = 0
     for violation in violations:
         if len(listed) < MAX_LISTED:
             listed.append(violation)
         else:
-            more += 1
-    return CheckResult(name, checked, [*listed, f"and {more} more"] if more else listed)
+            unlisted += 1
+    return CheckResult(name, checked, listed, unlisted)
 
 
 def _rows(query: str) -> Iterator[tuple[Any, ...]]:

@@ -73,7 +73,8 @@ class JsonCommand(BaseCommand):
                 raise DatabaseNotMigrated("the database lacks tables or columns: run manage.py migrate") from error
             raise
         except OperationalError as error:
-            # Without an SQLSTATE no server has answered. Further lines of libpq's text repeat the first.
-            if isinstance(error.__cause__, psycopg.Error) and error.__cause__.sqlstate is None:
-                raise DatabaseUnavailable(f"no connection to the database: {str(error).splitlines()[0]}") from error
+            # Without an SQLSTATE no server has answered; classes 53 and 57: it has no room, memory or connection left, or
+            # is being shut down. Further lines of these texts only repeat or advise.
+            if isinstance(error.__cause__, psycopg.Error) and (error.__cause__.sqlstate or "53")[:2] in {"53", "57"}:
+                raise DatabaseUnavailable(f"the database cannot be used: {str(error).splitlines()[0]}") from error
             raise

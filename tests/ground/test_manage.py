@@ -69,9 +69,20 @@ def test_a_database_that_does_not_answer_is_a_sentence() -> None:
     output, errors = process.communicate()
     error = json.loads(output)["error"]
     assert (error["code"], errors, process.returncode) == ("database_unavailable", "", 2)
-    assert error["message"].startswith("no connection to the database: ")
+    assert error["message"].startswith("the database cannot be used: ")
     assert '"127.0.0.1", port 1 failed: Connection refused' in error["message"]
     assert "hidden" not in error["message"]
+
+
+def test_a_database_without_room_for_one_more_is_a_sentence(var: Path) -> None:
+    assert start(*DEADLINE, JEONGSAN_VAR=str(var)).wait() == 0
+    dsn = embedded.ensure_started(var).dsn
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN CONNECTION LIMIT 0")
+    socket = str(var / "postgres" / "socket").replace("/", "%2F")
+    process = start(*DEADLINE, DATABASE_URL=f"postgresql://guest@{socket}/jeongsan")
+    assert json.loads(process.communicate()[0])["error"]["code"] == "database_unavailable"
+    assert process.returncode == 2
 
 
 LOAD_SAMPLES = """

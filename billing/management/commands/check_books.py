@@ -21,7 +21,7 @@ class Command(JsonCommand):
                 {
                     "name": result.name,
                     "checked": result.checked,
-                    "violations": len(result.violations),
+                    "violations": result.count,
                     "examples": list(result.violations[:SHOWN_VIOLATIONS]),
                 }
                 for result in results
@@ -37,4 +37,6 @@ class Command(JsonCommand):
             self.stdout.write(style(f"{check['violations']:>7,} of {check['checked']:>12,}  {check['name']}"))
             for example in check["examples"]:
                 self.stdout.write(f"{'':>10}{example}")
+            if check["violations"] > len(check["examples"]):
+                self.stdout.write(f"{'':>10}and {check['violations'] - len(check['examples']):,} more")
         self.stdout.write("The books hold." if answer["ok"] else self.style.ERROR("The books do not hold."))
