@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from billing.selectors.exchange import rate_in_force
 from billing.selectors.margins import margin_in_force
 from billing.totals import Totals, invoice_totals
 from catalog.models import Price
-from catalog.money import Rounding, decimal_text, exact_product, exact_sum
+from catalog.money import EXACT, Rounding, decimal_text, exact_product, exact_sum
 from catalog.pricing import MINUTES_PER_DAY, Cost, CostComponent, PriceSheet, Quantities
 from catalog.selectors import PricedModel, find_price
 from usage.dialects import UsageRefused, read_usage
@@ -38,10 +38,18 @@ class Quote:
     rate_source: str
     margin: Decimal
     totals: Totals
+    #: What the usage says that the upstream charged; None where it does not say.
+    upstream_cost_usd: Decimal | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: won as integers, USD as plain decimal strings."""
-        return {
+        """JSON-ready: won as integers, USD as plain decimal strings; `drift_usd` is our list cost less the upstream's."""
+        drift = {}
+        if self.upstream_cost_usd is not None:
+            drift = {
+                "upstream_cost_usd": decimal_text(self.upstream_cost_usd),
+                "drift_usd": decimal_text(EXACT.subtract(self.cost.total_usd, self.upstream_cost_usd)),
+            }
+        return drift | {
             "model": self.model_id,
             "cost_usd": decimal_text(self.cost.total_usd),
             "supply_krw": self.totals.supply_krw,
@@ -92,7 +100,7 @@ def quote(
         refusal = NoPrice(f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}", field="usage")
         refusal.code = "unpriced_component"
         raise refusal
-    return _in_won(
+    quoted = _in_won(
         priced,
         reading.quantities,
         cost,
@@ -102,6 +110,7 @@ def quote(
         rate=rate,
         margin=margin,
     )
+    return replace(quoted, upstream_cost_usd=reading.upstream_cost_usd)
 
 
 def monthly_estimate(

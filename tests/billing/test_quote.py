@@ -146,3 +146,10 @@ def test_the_real_auto_router_has_no_quote(tmp_path: Path) -> None:
     usage = json.dumps({"prompt_tokens": 500_000, "completion_tokens": 500_000})
     code, answer = run("quote", "openrouter/auto", "--usage", usage, "--rate", "1400", "--margin", "0.15")
     assert (code, answer["error"]["code"]) == (2, "variable_price")
+
+
+def test_what_the_upstream_charged_differently_is_reported_as_drift() -> None:
+    open_house()
+    usage = tokens(DOLLAR) | {"cost": 1.35, "is_byok": False}
+    code, answer = quote("acme/dollar", usage, "--rate", "1400", "--margin", "0.15")
+    assert (code, answer["cost_usd"], answer["upstream_cost_usd"], answer["drift_usd"]) == (0, "1", "1.35", "-0.35")

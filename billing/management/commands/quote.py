@@ -52,6 +52,8 @@ class Command(JsonCommand):
             self.stdout.write(
                 f"  {part['key']:<22}{part['quantity']:>15,} x {part['unit_price_usd']:<26} = {part['amount_usd']}"
             )
+        if "drift_usd" in answer:
+            self.stdout.write(f"  the upstream charged USD {answer['upstream_cost_usd']}, drift {answer['drift_usd']}")
         self.stdout.write(
             f"  rate {answer['rate']} ({answer['rate_source']}), margin {answer['margin']}\n"
             f"  공급가액 {answer['supply_krw']:,}  부가세 {answer['vat_krw']:,}  합계 {answer['total_krw']:,}"
