@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "catalog",
     "usage",
     "billing",
+    "gateway",
     "portal",
     "rest_framework",
     "drf_spectacular",

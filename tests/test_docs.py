@@ -9,7 +9,7 @@ from django.core.management import get_commands
 from config import env
 
 ROOT = env.REPOSITORY
-APPS = {"accounts", "catalog", "usage", "billing", "portal"}
+APPS = {"accounts", "catalog", "usage", "billing", "gateway", "portal"}
 
 
 def read(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Edge for machines: the metering proxy between a customer's client and the upstreams."""
