@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
 from accounts.errors import DatabaseNotMigrated, DatabaseUnavailable, DomainError
@@ -24,6 +24,17 @@ class JsonCommand(BaseCommand):
     """
 
     requires_system_checks: list[str] = []
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """With `--json` wrong arguments are an error object as well, not only usage on standard error."""
+        if "--json" in argv[2:]:
+            try:
+                self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+            except CommandError as error:
+                message = str(error).removeprefix("Error: ")
+                self.stdout.write(json.dumps({"error": {"code": "invalid_arguments", "message": message}}))
+                sys.exit(2)
+        super().run_from_argv(argv)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

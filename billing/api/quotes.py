@@ -16,11 +16,10 @@ from accounts.models import ApiKey
 from billing.api.amounts import AmountDocument, krw, usd
 from billing.api.reading import read_instant, read_json_object, read_text
 from billing.selectors.quotes import Quote, quote
-from catalog.money import decimal_text, parse_decimal
+from billing.services.exchange import parse_rate
+from catalog.money import decimal_text
 from usage.dialects import DIALECTS
 
-#: The same bounds as a published rate has.
-LOWEST_RATE, HIGHEST_RATE = Decimal(100), Decimal(10_000)
 _FIELDS = frozenset({"model", "usage", "dialect", "at", "rate"})
 
 
@@ -138,12 +137,4 @@ def quote_json(answer: Quote) -> dict[str, Any]:
 
 
 def _rate(value: Any) -> Decimal | None:
-    if value is None:
-        return None
-    try:
-        rate = parse_decimal(value, field="rate")
-    except ValueError as error:
-        raise InvalidInput(str(error), field="rate") from None
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise InvalidInput(f"rate: {LOWEST_RATE} to {HIGHEST_RATE} won per USD", field="rate")
-    return rate
+    return None if value is None else parse_rate(read_text(value, field="rate"), field="rate")

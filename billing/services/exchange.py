@@ -75,11 +75,15 @@ def set_rate(*, rate_on: date, rate: Decimal, source: str, reason: str, actor: s
 
 
 def parse_rate(text: str, *, field: str) -> Decimal:
-    """A rate as people type it, "1443.2" or "1,443.20"; InvalidInput naming the field otherwise."""
+    """Won per one USD as people type it, "1443.2" or "1,443.20"; InvalidInput naming the field otherwise, also for what
+    no publisher would print (below 100, above 10,000, more than four decimals).
+    """
     try:
-        return parse_grouped(text, field=field)
+        rate = parse_grouped(text, field=field)
     except ValueError as error:
         raise InvalidInput(str(error), field=field) from None
+    _require_rate(rate)
+    return rate
 
 
 def fetch_rates(*, first: date, last: date, client: RatePublisher, actor: str, now: datetime) -> FetchReport:

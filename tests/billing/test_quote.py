@@ -116,7 +116,9 @@ def test_bad_usage_is_named(usage: str, field: str) -> None:
     [
         ("--rate", "0", "rate"),
         ("--rate", "-1400", "rate"),
-        ("--rate", "1,400", "rate"),
+        ("--rate", "1,40", "rate"),
+        ("--rate", "99.9", "rate"),
+        ("--rate", "10000.1", "rate"),
         ("--rate", "1e3", "rate"),
         ("--margin", "1", "margin"),
         ("--margin", "NaN", "margin"),

@@ -107,3 +107,11 @@ def test_the_samples_are_read_where_the_locale_is_not_utf_8(var: Path) -> None:
         check=False,
     )
     assert (answer.stdout, answer.stderr, answer.returncode) == ("3\n", "", 0)
+
+
+def test_wrong_arguments_are_an_error_object_where_json_was_asked_for(var: Path) -> None:
+    process = start("quote", "--json", "--usage", "{}", JEONGSAN_VAR=str(var))
+    output, _errors = process.communicate()
+    message = "the following arguments are required: model"
+    assert json.loads(output) == {"error": {"code": "invalid_arguments", "message": message}}
+    assert process.returncode == 2

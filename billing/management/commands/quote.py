@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
 from billing.selectors.quotes import quote
+from billing.services.exchange import parse_rate
 from catalog.money import parse_decimal
 from usage.dialects import DIALECTS
 from usage.events import EventRefused, parse_usage
@@ -29,7 +30,7 @@ class Command(JsonCommand):
         parser.add_argument("--usage", required=True, help="usage object as reported: '{\"prompt_tokens\": 12, ...}'")
         parser.add_argument("--dialect", default="openrouter", help=f"one of {', '.join(DIALECTS)}; default openrouter")
         parser.add_argument("--at", help="price of that instant, RFC 3339 with time zone; default now")
-        parser.add_argument("--rate", help="won per USD; default: the last published rate")
+        parser.add_argument("--rate", help="won per USD, 100 to 10,000; default: the last published rate")
         parser.add_argument("--margin", help="share of the selling price, 0 to below 1; default: the default rule")
 
     def run(
@@ -42,8 +43,8 @@ class Command(JsonCommand):
             usage=_usage(usage),
             dialect=dialect,
             at=_instant(at),
-            rate=_decimal(rate, "rate", below=Decimal(10_000)),
-            margin=_decimal(margin, "margin", below=Decimal(1)),
+            rate=None if rate is None else parse_rate(rate, field="rate"),
+            margin=_margin(margin),
         ).as_dict()
 
     def show(self, answer: dict[str, Any]) -> None:
@@ -76,15 +77,13 @@ def _instant(text: str | None) -> datetime:
         raise InvalidInput(str(error), field="at") from None
 
 
-def _decimal(text: str | None, field: str, *, below: Decimal) -> Decimal | None:
+def _margin(text: str | None) -> Decimal | None:
     if text is None:
         return None
     try:
-        value = parse_decimal(text, field=field)
+        margin = parse_decimal(text, field="margin")
     except ValueError as error:
-        raise InvalidInput(str(error), field=field) from None
-    if value >= below or (field == "rate" and value <= 0):
-        raise InvalidInput(
-            f"{field} must lie {'above' if field == 'rate' else 'from'} 0 and below {below}", field=field
-        )
-    return value
+        raise InvalidInput(str(error), field="margin") from None
+    if margin >= 1:
+        raise InvalidInput("margin must lie from 0 and below 1", field="margin")
+    return margin
