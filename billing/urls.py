@@ -2,7 +2,18 @@
 
 from django.urls import include, path
 
-from billing.api import ApiSchema, Prices, Quotes, Usage
+from billing.api import (
+    ApiSchema,
+    ExplainedLine,
+    InvoiceCsvFile,
+    InvoicePdfFile,
+    InvoicePreview,
+    Invoices,
+    OneInvoice,
+    Prices,
+    Quotes,
+    Usage,
+)
 
 app_name = "billing"
 urlpatterns = [
@@ -10,5 +21,11 @@ urlpatterns = [
     path("quote", Quotes.as_view(), name="quote"),
     path("prices", Prices.as_view(), name="prices"),
     path("usage", Usage.as_view(), name="usage"),
+    path("invoices", Invoices.as_view(), name="invoices"),
+    path("invoices/preview", InvoicePreview.as_view(), name="invoice_preview"),
+    path("invoices/<str:number>", OneInvoice.as_view(), name="invoice"),
+    path("invoices/<str:number>/pdf", InvoicePdfFile.as_view(), name="invoice_pdf"),
+    path("invoices/<str:number>/csv", InvoiceCsvFile.as_view(), name="invoice_csv"),
+    path("invoices/<str:number>/lines/<int:position>/explain", ExplainedLine.as_view(), name="explained_line"),
     path("", include("usage.urls")),
 ]

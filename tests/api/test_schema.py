@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -39,7 +40,7 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
 
 def test_every_address_of_the_billing_api_is_in_it(document: dict[str, Any]) -> None:
     [billing] = [one for one in get_resolver().url_patterns if str(one.pattern) == "billing/v1/"]
-    routes = {path.replace("<", "{").replace(">", "}") for path in addresses(billing, "/billing/v1/")}
+    routes = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path) for path in addresses(billing, "/billing/v1/")}
     assert routes - {SCHEMA} == set(document["paths"])
     assert "/billing/v1/usage/events" in document["paths"]
 

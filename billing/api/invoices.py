@@ -1,0 +1,389 @@
+"""`/billing/v1/invoices`: what was issued to a customer, as it was issued, and what the running month comes to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, cast
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api import IsCustomerKey
+from accounts.errors import InvalidInput, NotFound
+from accounts.models import ApiKey, Customer
+from billing.api.amounts import AmountDocument, krw, usd
+from billing.documents import DocumentLine, ExchangeEvidence, InvoiceDocument
+from billing.mail import attachment_name
+from billing.models import Invoice
+from billing.selectors.previews import MonthPreview, month_preview
+from billing.services.delivering import ensure_invoice_pdf
+from catalog.money import decimal_text
+from usage.api.export import guarded
+from usage.api.reading import bad_cursor, decode_cursor, encode_cursor, read_limit, read_month, read_params
+from usage.periods import KST, BillingMonth
+
+_SHOWN = (Invoice.Status.ISSUED, Invoice.Status.PAID, Invoice.Status.VOID)
+_PROBLEMS = {
+    400: "invalid_input: a parameter that is unknown or can't be read",
+    401: "authentication_failed, not_authenticated",
+    403: "permission_denied: not a customer's key",
+    404: "not_found: no such invoice of yours",
+}
+PROBLEMS = {status: OpenApiResponse(description=codes) for status, codes in _PROBLEMS.items()}
+_CSV_COLUMNS = (
+    "invoice_number", "position", "kind", "usage_month", "model", "model_name", "requests", "prompt_tokens",
+    "cache_read_tokens", "completion_tokens", "cost_usd", "supply_krw",
+)  # fmt: skip
+
+
+class ExchangeDocument(serializers.Serializer):
+    """How dollars became won; frozen with the invoice."""
+
+    rule = serializers.ChoiceField(choices=("month_end", "daily", "fixed"))
+    rate = serializers.CharField(allow_null=True, help_text="Won per USD; null under the daily rule.")
+    rate_source = serializers.CharField()
+    source_date = serializers.CharField(allow_null=True, help_text="The day for which the rate was published.")
+
+
+class InvoiceLineDocument(serializers.Serializer):
+    """One model's usage of one KST month."""
+
+    position = serializers.IntegerField()
+    kind = serializers.CharField(help_text="`usage`, or `supplementary` for an earlier month's late usage.")
+    month = serializers.CharField(help_text="KST month in which it was used.")
+    model = serializers.CharField()
+    model_name = serializers.CharField()
+    requests = serializers.IntegerField()
+    prompt_tokens = serializers.IntegerField()
+    cache_read_tokens = serializers.IntegerField(help_text="Inside the prompt's.")
+    completion_tokens = serializers.IntegerField()
+    cost = AmountDocument(help_text="At list price, exact.")
+    supply = AmountDocument(help_text="공급가액 of the line; the lines add up to the invoice's.")
+
+
+class InvoiceHeadDocument(serializers.Serializer):
+    """An invoice without its lines."""
+
+    number = serializers.CharField()
+    status = serializers.ChoiceField(choices=[status.value for status in _SHOWN])
+    month = serializers.CharField()
+    issued_on = serializers.CharField()
+    due_on = serializers.CharField()
+    cost = AmountDocument()
+    supply = AmountDocument(help_text="공급가액.")
+    vat = AmountDocument(help_text="부가세.")
+    total = AmountDocument()
+
+
+class InvoiceWholeDocument(InvoiceHeadDocument):
+    """An invoice as it was issued."""
+
+    margin = serializers.CharField(help_text="Share of the selling price.")
+    rounding = serializers.CharField()
+    exchange = ExchangeDocument()
+    deposit_code = serializers.CharField(help_text="What to write as the depositor's name (입금자명).")
+    lines = InvoiceLineDocument(many=True)
+
+
+class InvoicePageDocument(serializers.Serializer):
+    """A page of invoices, newest first."""
+
+    rows = InvoiceHeadDocument(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class PreviewProblemDocument(serializers.Serializer):
+    """What would stop the close."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class InvoicePreviewDocument(serializers.Serializer):
+    """What the month comes to so far; nothing of it is binding before the month is closed."""
+
+    month = serializers.CharField()
+    cost = AmountDocument()
+    quarantined_events = serializers.IntegerField(help_text="They wait for a price and are in no sum.")
+    problems = PreviewProblemDocument(many=True)
+    margin = serializers.CharField(allow_null=True)
+    rounding = serializers.CharField(allow_null=True)
+    exchange = ExchangeDocument(allow_null=True)
+    supply = AmountDocument(allow_null=True, help_text="null without usage, or while something is missing.")
+    vat = AmountDocument(allow_null=True)
+    total = AmountDocument(allow_null=True)
+    lines = InvoiceLineDocument(many=True)
+
+
+class FileView(APIView):
+    """Answers with a file, whatever type was asked for; refusals are problem+json."""
+
+    permission_classes = [IsCustomerKey]
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[JSONRenderer, str]:
+        return JSONRenderer(), JSONRenderer.media_type
+
+
+class Invoices(APIView):
+    """Every invoice of one customer."""
+
+    permission_classes = [IsCustomerKey]
+
+    @extend_schema(
+        operation_id="list_invoices",
+        summary="Your invoices",
+        description="Newest first. Void ones are listed with their status.",
+        parameters=[
+            OpenApiParameter("month", str, description="2026-10: the invoice of that month."),
+            OpenApiParameter("status", str, enum=[status.value for status in _SHOWN]),
+            OpenApiParameter("limit", int, description="1 to 100."),
+            OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
+        ],
+        responses={200: InvoicePageDocument, **PROBLEMS},
+    )
+    def get(self, request: Request) -> Response:
+        params = read_params(request, names=frozenset({"month", "status", "limit", "cursor"}))
+        invoices = issued_to(asking(request)).defer("document")
+        if "month" in params:
+            invoices = invoices.filter(month=read_month(params["month"], field="month").first_on)
+        if "status" in params:
+            if params["status"] not in set(_SHOWN):
+                raise InvalidInput(f"status: one of {', '.join(_SHOWN)}", field="status", allowed=list(_SHOWN))
+            invoices = invoices.filter(status=params["status"])
+        if "cursor" in params:
+            month, pk = _read_position(params["cursor"])
+            invoices = invoices.filter(Q(month__lt=month.first_on) | Q(month=month.first_on, pk__lt=pk))
+        limit = read_limit(params)
+        found = list(invoices[: limit + 1])
+        page = found[:limit]
+        more = len(found) > limit
+        return Response(
+            {
+                "rows": [_head_json(invoice) for invoice in page],
+                "next_cursor": encode_cursor(f"{page[-1].month:%Y-%m}", page[-1].pk) if more else None,
+            }
+        )
+
+
+class OneInvoice(APIView):
+    """One invoice as it was issued."""
+
+    permission_classes = [IsCustomerKey]
+
+    @extend_schema(
+        operation_id="get_invoice",
+        summary="One invoice with its lines",
+        responses={200: InvoiceWholeDocument, **PROBLEMS},
+    )
+    def get(self, request: Request, number: str) -> Response:
+        read_params(request, names=frozenset())
+        invoice = invoice_of(asking(request), number)
+        document = frozen(invoice)
+        return Response(
+            {
+                **_head_json(invoice),
+                "margin": decimal_text(document.margin),
+                "rounding": document.rounding,
+                "exchange": exchange_json(document.exchange),
+                "deposit_code": document.deposit_code,
+                "lines": [line_json(line) for line in document.lines],
+            }
+        )
+
+
+class InvoicePdfFile(FileView):
+    """The PDF that was mailed."""
+
+    @extend_schema(
+        operation_id="get_invoice_pdf",
+        summary="The invoice's PDF",
+        description="The very bytes that were mailed.",
+        responses={(200, "application/pdf"): OpenApiTypes.BINARY, **PROBLEMS},
+    )
+    def get(self, request: Request, number: str) -> HttpResponse:
+        read_params(request, names=frozenset())
+        invoice = invoice_of(asking(request), number)
+        pdf = ensure_invoice_pdf(invoice=invoice, now=timezone.now())
+        return file_response(bytes(pdf.content), "application/pdf", attachment_name(frozen(invoice)))
+
+
+class InvoiceCsvFile(FileView):
+    """The lines of an invoice for a spreadsheet."""
+
+    @extend_schema(
+        operation_id="get_invoice_csv",
+        summary="The invoice's lines as CSV",
+        description="UTF-8 with BOM. The last row is the total: its won are the invoice's 공급가액.",
+        responses={(200, "text/csv"): OpenApiTypes.STR, **PROBLEMS},
+    )
+    def get(self, request: Request, number: str) -> HttpResponse:
+        read_params(request, names=frozenset())
+        document = frozen(invoice_of(asking(request), number))
+        buffer = io.StringIO()
+        writer = csv.writer(buffer)
+        writer.writerow(_CSV_COLUMNS)
+        for line in document.lines:
+            writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in _csv_row(document, line)])
+        blanks = [""] * (len(_CSV_COLUMNS) - 4)
+        writer.writerow([document.number, "total", *blanks, decimal_text(document.cost_usd), document.supply_krw])
+        content = b"\xef\xbb\xbf" + buffer.getvalue().encode()
+        return file_response(content, "text/csv; charset=utf-8", f"{document.number}.csv")
+
+
+class InvoicePreview(APIView):
+    """The running month, or any other that is still open."""
+
+    permission_classes = [IsCustomerKey]
+
+    @extend_schema(
+        operation_id="preview_invoice",
+        summary="What a month comes to so far",
+        description="The close's own arithmetic on what has arrived. Equals the invoice if nothing arrives in between.",
+        parameters=[OpenApiParameter("month", str, description="2026-10; the running KST month if absent.")],
+        responses={200: InvoicePreviewDocument, **PROBLEMS},
+    )
+    def get(self, request: Request) -> Response:
+        params = read_params(request, names=frozenset({"month"}))
+        now = timezone.now()
+        month = read_month(params["month"], field="month") if "month" in params else BillingMonth.of(now)
+        return Response(_preview_json(month_preview(asking(request), month, on=now.astimezone(KST).date())))
+
+
+def asking(request: Request) -> Customer:
+    """Whose key it is."""
+    return cast(Customer, cast(ApiKey, request.auth).customer)
+
+
+def issued_to(customer: Customer) -> QuerySet[Invoice]:
+    """The customer's invoices, newest first; drafts are ours alone."""
+    return Invoice.objects.filter(customer=customer, status__in=_SHOWN).order_by("-month", "-pk")
+
+
+def invoice_of(customer: Customer, number: str) -> Invoice:
+    """The customer's invoice of that number; somebody else's is NotFound like one that does not exist."""
+    invoice = issued_to(customer).filter(number=number).first() if number.isprintable() else None
+    if invoice is None:
+        raise NotFound("you have no invoice with this number", field="number")
+    return invoice
+
+
+def frozen(invoice: Invoice) -> InvoiceDocument:
+    """What was issued."""
+    assert invoice.document is not None  # a constraint gives every issued invoice one
+    return InvoiceDocument.from_json(invoice.document)
+
+
+def exchange_json(exchange: ExchangeEvidence) -> dict[str, Any]:
+    """Where the rate came from (`ExchangeDocument`)."""
+    return {
+        "rule": exchange.rule,
+        "rate": None if exchange.rate is None else decimal_text(exchange.rate),
+        "rate_source": exchange.source,
+        "source_date": None if exchange.source_date is None else exchange.source_date.isoformat(),
+    }
+
+
+def line_json(line: DocumentLine) -> dict[str, Any]:
+    """A line as it was issued (`InvoiceLineDocument`)."""
+    return {
+        "position": line.position,
+        "kind": line.kind,
+        "month": line.month,
+        "model": line.model_id,
+        "model_name": line.model_name,
+        "requests": line.requests,
+        "prompt_tokens": line.prompt_tokens,
+        "cache_read_tokens": line.cache_read_tokens,
+        "completion_tokens": line.completion_tokens,
+        "cost": usd(line.cost_usd),
+        "supply": krw(line.amount_krw),
+    }
+
+
+def file_response(content: bytes, content_type: str, name: str) -> HttpResponse:
+    """A file to keep; what it holds is the customer's own."""
+    response = HttpResponse(content, content_type=content_type)
+    response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _head_json(invoice: Invoice) -> dict[str, Any]:
+    assert invoice.issued_on is not None and invoice.due_on is not None  # noqa: PT018 - one constraint holds both
+    return {
+        "number": invoice.number,
+        "status": invoice.status,
+        "month": f"{invoice.month:%Y-%m}",
+        "issued_on": invoice.issued_on.isoformat(),
+        "due_on": invoice.due_on.isoformat(),
+        "cost": usd(invoice.cost_usd),
+        "supply": krw(invoice.supply_krw),
+        "vat": krw(invoice.vat_krw),
+        "total": krw(invoice.total_krw),
+    }
+
+
+def _csv_row(document: InvoiceDocument, line: DocumentLine) -> list[str | int]:
+    return [
+        document.number,
+        line.position,
+        line.kind,
+        line.month,
+        line.model_id,
+        line.model_name,
+        line.requests,
+        line.prompt_tokens,
+        line.cache_read_tokens,
+        line.completion_tokens,
+        decimal_text(line.cost_usd),
+        line.amount_krw,
+    ]
+
+
+def _preview_json(preview: MonthPreview) -> dict[str, Any]:
+    bill = preview.bill
+    return {
+        "month": str(preview.month),
+        "cost": usd(preview.cost_usd),
+        "quarantined_events": preview.quarantined_count,
+        "problems": [{"code": problem.code, "detail": problem.message} for problem in preview.problems],
+        "margin": None if bill is None else decimal_text(bill.margin),
+        "rounding": None if bill is None else bill.rounding.value,
+        "exchange": None if bill is None else exchange_json(bill.exchange),
+        "supply": None if bill is None else krw(bill.totals.supply_krw),
+        "vat": None if bill is None else krw(bill.totals.vat_krw),
+        "total": None if bill is None else krw(bill.totals.total_krw),
+        "lines": [
+            {
+                "position": position,
+                "kind": line.kind,
+                "month": str(line.usage.month),
+                "model": line.usage.model_id,
+                "model_name": line.model_name,
+                "requests": line.usage.total.requests,
+                "prompt_tokens": line.usage.total.prompt_tokens,
+                "cache_read_tokens": line.usage.total.cache_read_tokens,
+                "completion_tokens": line.usage.total.completion_tokens,
+                "cost": usd(line.usage.total.cost_usd),
+                "supply": krw(line.amount_krw),
+            }
+            for position, line in enumerate(bill.lines if bill else (), start=1)
+        ],
+    }
+
+
+def _read_position(text: str) -> tuple[BillingMonth, int]:
+    parts = decode_cursor(text)
+    if len(parts) != 2 or not isinstance(parts[0], str) or type(parts[1]) is not int or not 0 <= parts[1] < 2**63:
+        raise bad_cursor()
+    return read_month(parts[0], field="cursor"), parts[1]
