@@ -7,6 +7,8 @@ from contextlib import redirect_stdout
 
 # Commands and options that need no tables; `migrate` makes them itself.
 TABLELESS = {"migrate", "help", "--help", "-h", "--version"}
+# What works on a file alone, on a machine that has nothing else of ours.
+OFFLINE = {"verify_statement"}
 
 
 def main() -> int:
@@ -14,7 +16,7 @@ def main() -> int:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
-        if env.database_url() is None:
+        if env.database_url() is None and not OFFLINE & set(sys.argv[1:2]):
             server = embedded.ensure_started(env.var_dir())
             if not TABLELESS & set(sys.argv):
                 make_first_tables(server.dsn)

@@ -9,6 +9,7 @@ from billing.api import (
     InvoicePdfFile,
     InvoicePreview,
     Invoices,
+    InvoiceStatementFile,
     OneInvoice,
     Prices,
     Quotes,
@@ -26,6 +27,7 @@ urlpatterns = [
     path("invoices/<str:number>", OneInvoice.as_view(), name="invoice"),
     path("invoices/<str:number>/pdf", InvoicePdfFile.as_view(), name="invoice_pdf"),
     path("invoices/<str:number>/csv", InvoiceCsvFile.as_view(), name="invoice_csv"),
+    path("invoices/<str:number>/statement", InvoiceStatementFile.as_view(), name="invoice_statement"),
     path("invoices/<str:number>/lines/<int:position>/explain", ExplainedLine.as_view(), name="explained_line"),
     path("", include("usage.urls")),
 ]

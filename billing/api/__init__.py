@@ -5,6 +5,7 @@ from billing.api.invoices import InvoiceCsvFile, InvoicePdfFile, InvoicePreview,
 from billing.api.prices import Prices
 from billing.api.quotes import Quotes
 from billing.api.schema import ApiSchema
+from billing.api.statements import InvoiceStatementFile
 from billing.api.usage import Usage
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "InvoiceCsvFile",
     "InvoicePdfFile",
     "InvoicePreview",
+    "InvoiceStatementFile",
     "Invoices",
     "OneInvoice",
     "Prices",

@@ -10,6 +10,7 @@ import pytest
 from accounts.models import Customer
 from billing.models import Invoice
 from billing.selectors.previews import month_preview
+from billing.statements import read_statement
 from tests.billing.month import LATER, NOVEMBER, OCTOBER, close, open_house, publish, tenant, use
 from tests.usage_api.asking import asked, get, key_of, refused
 
@@ -83,7 +84,7 @@ def test_nobody_sees_another_customers_invoice(gaon: Customer) -> None:
     invoice = issued(gaon)
     secret, _ = key_of(tenant("other"))
     assert asked(secret, INVOICES)["rows"] == []
-    for path in ("", "/pdf", "/csv", "/lines/1/explain"):
+    for path in ("", "/pdf", "/csv", "/statement", "/lines/1/explain"):
         assert refused(secret, f"{INVOICES}/{invoice.number}{path}") == (404, "not_found", "number")
 
 
@@ -170,3 +171,13 @@ def test_the_preview_equals_the_invoice(gaon: Customer) -> None:
         name: whole[name] for name in ("cost", "supply", "vat", "total", "lines", "exchange")
     }
     assert month_preview(gaon, NOVEMBER, on=NOVEMBER.first_on).cost_usd == Decimal(0)
+
+
+def test_the_statement_is_a_file_that_checks_out(gaon: Customer) -> None:
+    issued(gaon)
+    secret, _ = key_of(gaon)
+    answer = get(secret, f"{INVOICES}/INV-202610-0001/statement")
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="INV-202610-0001-statement.ndjson"'
+    lines = b"".join(answer.streaming_content).splitlines(keepends=True)
+    assert (len(lines), read_statement(lines).head.cost_usd) == (4, Decimal("1.5000031"))
