@@ -1,8 +1,16 @@
-"""ASGI entry point."""
+"""ASGI entry point: the edges by their addresses, Django for everything else."""
 
 import os
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_asgi_application()
+site = get_asgi_application()
+
+# After Django is set up: the edges import models.
+from config.edges import Dispatcher, Edge  # noqa: E402
+
+#: (method, path) -> edge. One edge may answer several addresses.
+ROUTES: dict[tuple[str, str], Edge] = {}
+
+application = Dispatcher(ROUTES, site)

@@ -28,7 +28,7 @@ def web(port: int) -> list[str]:
     """Command of the web process on this machine's loopback."""
     return python(
         "uvicorn", "config.asgi:application", "--host", "127.0.0.1", "--port", str(port),
-        "--lifespan", "off", "--timeout-graceful-shutdown", "5",
+        "--lifespan", "on", "--timeout-graceful-shutdown", "5",
     )  # fmt: skip
 
 
