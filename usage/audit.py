@@ -6,18 +6,26 @@ because it lies across tables and partitions, or what was damaged behind the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from django.db import connection
 
 from catalog.models import Price
 from catalog.pricing import PriceError, PriceSheet
-from usage.models import QuarantinedEvent, UsageEvent
+from usage.models import QuarantinedEvent, UsageEvent, UsageHour, UsageRollup
+from usage.models.apps import OTHERS
+from usage.models.rollups import SUMMED
+
+#: A table of sums.
+Sums = type[UsageRollup] | type[UsageHour]
 
 #: Violations beyond these are counted, not spelled out.
 MAX_LISTED = 100
+
+_AMOUNTS = ("cost_usd", "upstream_cost_usd")
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ def check_usage() -> list[CheckResult]:
     return [
         _events_and_ids(),
         _every_event_has_one_fate(),
-        _rollups_equal_a_recount(),
+        _sums_equal_a_recount("rollups_equal_a_recount", UsageRollup),
+        _sums_equal_a_recount("hours_equal_a_recount", UsageHour),
         _costs_follow_from_prices(),
         _prices_do_not_overlap(),
     ]
@@ -74,46 +83,35 @@ WHERE event.event_id IS NULL OR (event.price_id IS NULL) <> (held.event_id IS NO
    OR held.occurred_at <> event.occurred_at OR held.billing_month <> event.billing_month
 ORDER BY 1, 2
 """
-_SUMMED = (
-    "requests",
-    "prompt_tokens",
-    "completion_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "web_searches",
-    "cost_usd",
-    "upstream_cost_usd",
-)
-_RECOUNT = f"""
-WITH effective AS (
-    SELECT event.customer_id, event.billing_month, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date AS day,
-           event.api_key_id, coalesce(held.model_id, event.model_id) AS model_id,
-           coalesce(held.price_id, event.price_id) AS price_id, 1 AS requests, event.prompt_tokens,
-           event.completion_tokens, event.cache_read_tokens, event.cache_write_tokens, event.reasoning_tokens,
-           event.web_searches, coalesce(held.cost_usd, event.cost_usd) AS cost_usd,
-           coalesce(event.upstream_cost_usd, 0) AS upstream_cost_usd
-    FROM usage_event AS event
-    LEFT JOIN usage_quarantinedevent AS held
-      ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
-     AND held.status = 'rated'
-    WHERE event.price_id IS NOT NULL OR held.id IS NOT NULL
-), recount AS (
-    SELECT customer_id, billing_month, day, api_key_id, model_id, price_id,
-           {", ".join(f"sum({name}) AS {name}" for name in _SUMMED)}
-    FROM effective GROUP BY customer_id, billing_month, day, api_key_id, model_id, price_id
-)
-SELECT coalesce(recount.customer_id, kept.customer_id), coalesce(recount.day, kept.day),
-       coalesce(recount.model_id, kept.model_id),
-       {", ".join(f"coalesce(kept.{name}, 0), coalesce(recount.{name}, 0)" for name in _SUMMED)}
-FROM recount FULL JOIN usage_usagerollup AS kept
-  ON kept.customer_id = recount.customer_id AND kept.billing_month = recount.billing_month
- AND kept.day = recount.day AND coalesce(kept.api_key_id, 0) = coalesce(recount.api_key_id, 0)
- AND kept.model_id = recount.model_id AND kept.price_id = recount.price_id
-WHERE kept.id IS NULL OR recount.customer_id IS NULL
-   OR {" OR ".join(f"kept.{name} <> recount.{name}" for name in _SUMMED)}
-ORDER BY 1, 2, 3
+# What the sums are made of: every priced event as it counts, in the app that it is counted under. An app that has no row
+# and that no row "(others)" stands for gets -1, which no rollup has.
+_EFFECTIVE = f"""
+SELECT event.customer_id, event.billing_month, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date AS day,
+       date_trunc('hour', event.occurred_at, 'UTC') AS hour_at, event.api_key_id,
+       coalesce(held.model_id, event.model_id) AS model_id, coalesce(held.price_id, event.price_id) AS price_id,
+       CASE WHEN event.app_title = '' AND event.app_referer = '' THEN 0 ELSE coalesce(app.id, rest.id, -1) END AS app_id,
+       1 AS requests, {", ".join(f"event.{name}" for name in SUMMED if name not in ("requests", *_AMOUNTS))},
+       coalesce(held.cost_usd, event.cost_usd) AS cost_usd, coalesce(event.upstream_cost_usd, 0) AS upstream_cost_usd
+FROM usage_event AS event
+LEFT JOIN usage_quarantinedevent AS held
+  ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
+ AND held.status = 'rated'
+LEFT JOIN usage_usageapp AS app
+  ON app.customer_id = event.customer_id AND app.referer = event.app_referer AND app.title = event.app_title
+LEFT JOIN usage_usageapp AS rest
+  ON rest.customer_id = event.customer_id AND rest.referer = '' AND rest.title = '{OTHERS}'
+WHERE (event.price_id IS NOT NULL OR held.id IS NOT NULL)
 """  # noqa: S608 - made of constants of this file
+_ONE_MONTH = """
+  AND event.customer_id = %(customer_id)s AND event.billing_month = %(billing_month)s AND event.occurred_at < %(end_at)s
+"""
+_DIFFERENCES = """
+WITH recount AS ({recount}), kept AS (SELECT * FROM {table} {kept_where})
+SELECT {key}, {pairs}
+FROM recount FULL JOIN kept ON {same}
+WHERE kept.id IS NULL OR recount.customer_id IS NULL OR {unequal}
+ORDER BY {order}
+"""
 _OVERLAPS = """
 SELECT one.model_id, one.id, other.id FROM catalog_price AS one JOIN catalog_price AS other
   ON other.model_id = one.model_id AND other.id > one.id
@@ -134,15 +132,55 @@ def _every_event_has_one_fate() -> CheckResult:
     return _result("events_are_priced_or_quarantined", _count("usage_event"), violations)
 
 
-def _rollups_equal_a_recount() -> CheckResult:
-    """Each rollup is exactly the sum of its events, late-priced ones included, and no event is missing in one."""
-    return _result("rollups_equal_a_recount", _count("usage_usagerollup"), map(_rollup_sentence, _rows(_RECOUNT)))
+def _sums_equal_a_recount(name: str, model: Sums) -> CheckResult:
+    """Each row is exactly the sum of its events, late-priced ones included, and no event is missing in one."""
+    return _result(name, _count(model._meta.db_table), sum_differences(model))
 
 
-def _rollup_sentence(row: tuple[Any, ...]) -> str:
-    pairs = zip(_SUMMED, row[3::2], row[4::2], strict=True)
+def recount_query(model: Sums, *, one_month: bool = False) -> str:
+    """SELECT of what the rows of a table of sums should be, columns `KEY` and then `SUMMED`.
+
+    With `one_month` it takes the parameters `customer_id`, `billing_month` and `end_at` (the end of that month).
+    """
+    key = ", ".join(model.KEY)
+    sums = ", ".join(f"sum({name}) AS {name}" for name in SUMMED)
+    where = _ONE_MONTH if one_month else ""
+    return f"SELECT {key}, {sums} FROM ({_EFFECTIVE}{where}) AS effective GROUP BY {key}"  # noqa: S608 - no input in it
+
+
+def sum_differences(model: Sums, params: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """A sentence for each row that is not what its events add up to; `params` as in `recount_query`, all rows if None."""
+    query = _DIFFERENCES.format(
+        recount=recount_query(model, one_month=params is not None),
+        table=model._meta.db_table,
+        kept_where=""
+        if params is None
+        else "WHERE customer_id = %(customer_id)s AND billing_month = %(billing_month)s",
+        key=", ".join(f"coalesce(kept.{name}, recount.{name})" for name in model.KEY),
+        pairs=", ".join(f"coalesce(kept.{name}, 0), coalesce(recount.{name}, 0)" for name in SUMMED),
+        same=" AND ".join(_same(name) for name in model.KEY),
+        unequal=" OR ".join(f"kept.{name} <> recount.{name}" for name in SUMMED),
+        order=", ".join(str(place) for place, _ in enumerate(model.KEY, 1)),
+    )
+    for row in _rows(query, params):
+        yield _sum_sentence(model, row)
+
+
+def _same(name: str) -> str:
+    # A full join wants comparisons that can be hashed, and null is a key as good as any other here.
+    if name == "api_key_id":
+        return "coalesce(kept.api_key_id, 0) = coalesce(recount.api_key_id, 0)"
+    return f"kept.{name} = recount.{name}"
+
+
+def _sum_sentence(model: Sums, row: tuple[Any, ...]) -> str:
+    key = dict(zip(model.KEY, row, strict=False))
+    sums = row[len(model.KEY) :]
+    pairs = zip(SUMMED, sums[::2], sums[1::2], strict=True)
     wrong = [f"{name} {kept} instead of {counted}" for name, kept, counted in pairs if kept != counted]
-    return f"rollup of customer {row[0]} on {row[1]}, model {row[2]}: {', '.join(wrong)}"
+    when = f"on {key['day']}" if "day" in key else f"at {key['hour_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    app = f", app {key['app_id']}" if key["app_id"] else ""
+    return f"rollup of customer {key['customer_id']} {when}, model {key['model_id']}{app}: {', '.join(wrong)}"
 
 
 def _costs_follow_from_prices() -> CheckResult:
@@ -220,9 +258,9 @@ def _result(name: str, checked: int, violations: Iterator[str]) -> CheckResult:
     return CheckResult(name, checked, listed, unlisted)
 
 
-def _rows(query: str) -> Iterator[tuple[Any, ...]]:
+def _rows(query: str, params: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(query, params)
         yield from cursor.fetchall()
 
 

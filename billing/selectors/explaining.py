@@ -18,10 +18,11 @@ from billing.documents import DocumentLine, InvoiceDocument
 from billing.models import Invoice, InvoiceLine
 from catalog.models import Price
 from usage.models import UsageEvent, UsageRollup
+from usage.models.rollups import SUMMED
 from usage.periods import KST, BillingMonth
 from usage.selectors import Consumption
 from usage.selectors.events import EventScope, EventStatus, events_of
-from usage.selectors.sums import SUMMED, consumption_of
+from usage.selectors.sums import consumption_of
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def test_sound_books_are_counted() -> None:
         ("one_event_per_id", 5, []),
         ("events_are_priced_or_quarantined", 5, []),
         ("rollups_equal_a_recount", 3, []),
+        ("hours_equal_a_recount", 3, []),
         ("costs_follow_from_prices", 3, []),
         ("prices_do_not_overlap", 2, []),
     ]
@@ -92,6 +93,10 @@ def test_sound_books_are_counted() -> None:
             "cost_usd 0E-28 instead of 0.0003450000000000000000000000",
         ),
         (
+            "UPDATE usage_usagehour SET images = 2 WHERE hour_at = '2026-09-05T03:00Z'",
+            "hours_equal_a_recount: rollup of customer {} at 2026-09-05T03:00Z, model {model}: images 2 instead of 0",
+        ),
+        (
             "UPDATE catalog_price SET effective_from = '2026-10-01' WHERE id = (SELECT min(id) FROM catalog_price)",
             "costs_follow_from_prices: event 'b' of customer {}: price {price} begins after it",
         ),
@@ -114,11 +119,13 @@ def test_an_event_that_is_stored_twice_is_found_across_partitions() -> None:
     assert any(text.startswith("rollups_equal_a_recount") for text in found)
 
 
-def test_a_cost_that_was_touched_is_found_twice() -> None:
+def test_a_cost_that_was_touched_is_found_in_every_sum() -> None:
     found = damage("UPDATE usage_event SET cost_usd = 1 WHERE event_id = 'a'")
     event = UsageEvent.objects.get(event_id="a")
     assert found == [
         f"rollups_equal_a_recount: rollup of customer {event.customer_id} on 2026-10-05, model {event.model_id}: "
+        "cost_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000",
+        f"hours_equal_a_recount: rollup of customer {event.customer_id} at 2026-10-05T03:00Z, model {event.model_id}: "
         "cost_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000",
         f"costs_follow_from_prices: event 'a' of customer {event.customer_id}: costs 0.000345 at price {event.price_id}, "
         "1.0000000000000000000000000000 is stored",

@@ -1,9 +1,20 @@
 """What was consumed: measured facts, their sums, and the months that bill them."""
 
+from usage.models.apps import UsageApp
 from usage.models.events import UsageEvent
 from usage.models.fields import exact_usd
 from usage.models.periods import BillingPeriod
 from usage.models.quarantine import QuarantinedEvent
-from usage.models.rollups import UsageRollup
+from usage.models.rollups import UsageHour, UsageRollup
+from usage.models.withdrawals import WithdrawnEvent
 
-__all__ = ["BillingPeriod", "QuarantinedEvent", "UsageEvent", "UsageRollup", "exact_usd"]
+__all__ = [
+    "BillingPeriod",
+    "QuarantinedEvent",
+    "UsageApp",
+    "UsageEvent",
+    "UsageHour",
+    "UsageRollup",
+    "WithdrawnEvent",
+    "exact_usd",
+]

@@ -13,8 +13,9 @@ from django.db.models.functions import Coalesce, TruncMonth
 from accounts.models import ApiKey, Customer
 from catalog.models import Model, Provider
 from usage.models import UsageRollup
+from usage.models.rollups import SUMMED
 from usage.periods import BillingMonth
-from usage.selectors.sums import SUMMED, Consumption, consumption_of
+from usage.selectors.sums import Consumption, consumption_of
 
 #: What usage may be grouped by. `month` is the KST month in which it happened.
 GROUPS = ("day", "month", "model", "key", "provider")

@@ -19,26 +19,15 @@ from catalog.models import Model
 from catalog.money import EXACT, ZERO
 from usage.errors import UnknownEvent
 from usage.models import BillingPeriod, QuarantinedEvent, UsageRollup
+from usage.models.rollups import SUMMED
 from usage.periods import BillingMonth
-
-#: The columns of a rollup that add up, in the order of `Consumption`.
-SUMMED = (
-    "requests",
-    "prompt_tokens",
-    "completion_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "web_searches",
-    "cost_usd",
-    "upstream_cost_usd",
-)
 
 
 @dataclass(frozen=True)
 class Consumption:
-    """Sums of priced events. Token counts as in `Quantities`: cache counts lie inside the prompt, reasoning inside the
-    completion. `upstream_cost_usd` adds up what upstreams said they charged, where they said it.
+    """Sums of priced events, fields as `SUMMED`. Token counts as in `Quantities`: cache counts and audio input lie inside
+    the prompt; reasoning, audio and image output inside the completion. `upstream_cost_usd` adds up what upstreams said
+    they charged, where they said it.
     """
 
     requests: int = 0
@@ -46,20 +35,20 @@ class Consumption:
     completion_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
     web_searches: int = 0
     cost_usd: Decimal = ZERO
     upstream_cost_usd: Decimal = ZERO
 
     def __add__(self, other: Consumption) -> Consumption:
+        counts = {name: getattr(self, name) + getattr(other, name) for name in SUMMED[:-2]}
         return Consumption(
-            requests=self.requests + other.requests,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
-            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-            web_searches=self.web_searches + other.web_searches,
+            **counts,
             cost_usd=EXACT.add(self.cost_usd, other.cost_usd),
             upstream_cost_usd=EXACT.add(self.upstream_cost_usd, other.upstream_cost_usd),
         )

@@ -19,10 +19,11 @@ from catalog.money import EXACT, ZERO, decimal_text
 from usage.errors import AlreadyResolved, ReasonMissing
 from usage.models import QuarantinedEvent, UsageEvent
 from usage.selectors import closed_months
+from usage.services.attribution import AppName, app_ids
 from usage.services.locking import share_customers
 from usage.services.rating import current_catalog, rate
 from usage.services.resolving import Payer
-from usage.services.storing import RollupDeltas
+from usage.services.summing import RollupDeltas
 
 CHUNK_EVENTS = 5_000
 _MAX_REASON_CHARS = 500
@@ -105,6 +106,7 @@ def _rate_chunk(customer_id: int, pks: Sequence[int], actor: str, now: datetime)
         .order_by("pk")
     )
     events = _events_of(customer_id, held)
+    apps = app_ids(_app_name(event) for event in events.values())
     catalog = current_catalog()
     deltas = RollupDeltas()
     rated: list[tuple[int, int | None, int | None, Decimal | None]] = []
@@ -117,7 +119,8 @@ def _rate_chunk(customer_id: int, pks: Sequence[int], actor: str, now: datetime)
             continue
         assert (customer_id, row.billing_month) not in closed, "open quarantine blocks the close"
         payer = Payer(customer_id, event.api_key_id)
-        deltas.add(payer, row.billing_month, event.occurred_at, rating, quantities, event.upstream_cost_usd)
+        app_id = apps[_app_name(event)]
+        deltas.add(payer, row.billing_month, event.occurred_at, rating, quantities, event.upstream_cost_usd, app_id)
         rated.append((row.pk, rating.model_pk, rating.price_pk, rating.cost_usd))
         cost_usd = EXACT.add(cost_usd, rating.cost_usd)
     if rated:
@@ -145,3 +148,7 @@ def _events_of(customer_id: int, held: Sequence[QuarantinedEvent]) -> dict[str, 
         occurred_at__lte=max(row.occurred_at for row in held),
     ).defer("usage")
     return {event.event_id: event for event in events}
+
+
+def _app_name(event: UsageEvent) -> AppName:
+    return event.customer_id, event.app_referer, event.app_title

@@ -8,22 +8,23 @@ once however many processes send it, in whatever month.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
 from django.db import OperationalError, connection, transaction
 
-from catalog.money import EXACT, ZERO
 from catalog.pricing import Quantities
 from usage.events import EventDraft
 from usage.models import QuarantinedEvent
-from usage.periods import KST, BillingMonth
+from usage.periods import BillingMonth
 from usage.selectors import closed_months
+from usage.services.attribution import AppName, app_ids
 from usage.services.locking import share_customers
 from usage.services.partitions import ensure_partitions
 from usage.services.rating import Rating
 from usage.services.resolving import Payer
+from usage.services.summing import RollupDeltas
 
 #: (customer id, event id): what makes an event the same event.
 Identity = tuple[int, str]
@@ -53,25 +54,6 @@ COPY usage_event (
 _NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
-_ADD_TO_ROLLUPS = """
-INSERT INTO usage_usagerollup AS kept (
-    customer_id, billing_month, day, api_key_id, model_id, price_id, requests, prompt_tokens, completion_tokens,
-    cache_read_tokens, cache_write_tokens, reasoning_tokens, web_searches, cost_usd, upstream_cost_usd)
-SELECT * FROM unnest(
-    %s::bigint[], %s::date[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
-ON CONFLICT ON CONSTRAINT usage_rollup_is_one_per_day_key_model_and_price DO UPDATE SET
-    requests = kept.requests + EXCLUDED.requests,
-    prompt_tokens = kept.prompt_tokens + EXCLUDED.prompt_tokens,
-    completion_tokens = kept.completion_tokens + EXCLUDED.completion_tokens,
-    cache_read_tokens = kept.cache_read_tokens + EXCLUDED.cache_read_tokens,
-    cache_write_tokens = kept.cache_write_tokens + EXCLUDED.cache_write_tokens,
-    reasoning_tokens = kept.reasoning_tokens + EXCLUDED.reasoning_tokens,
-    web_searches = kept.web_searches + EXCLUDED.web_searches,
-    cost_usd = kept.cost_usd + EXCLUDED.cost_usd,
-    upstream_cost_usd = kept.upstream_cost_usd + EXCLUDED.upstream_cost_usd
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class MeteredEvent:
@@ -89,56 +71,9 @@ class MeteredEvent:
     def identity(self) -> Identity:
         return self.payer.customer_id, self.draft.event_id
 
-
-@dataclass(slots=True)
-class RollupDeltas:
-    """What priced events add to the rollups, by (customer, billing month, KST day, key, model, price)."""
-
-    _sums: dict[tuple[int, date, date, int | None, int, int], list[int | Decimal]] = field(default_factory=dict)
-
-    def add(
-        self,
-        payer: Payer,
-        billing_month: date,
-        occurred_at: datetime,
-        rating: Rating,
-        quantities: Quantities,
-        upstream_cost_usd: Decimal | None,
-    ) -> None:
-        """Add one priced event."""
-        assert rating.model_pk is not None
-        assert rating.price_pk is not None
-        assert rating.cost_usd is not None
-        day = occurred_at.astimezone(KST).date()
-        key = (payer.customer_id, billing_month, day, payer.api_key_id, rating.model_pk, rating.price_pk)
-        sums = self._sums.get(key)
-        if sums is None:
-            sums = self._sums[key] = [0, 0, 0, 0, 0, 0, 0, ZERO, ZERO]
-        counts = (
-            1,
-            quantities.prompt,
-            quantities.completion,
-            quantities.cache_read,
-            quantities.cache_write,
-            quantities.reasoning,
-            quantities.web_searches,
-        )
-        for position, count in enumerate(counts):
-            sums[position] += count
-        sums[7] = EXACT.add(sums[7], rating.cost_usd)
-        if upstream_cost_usd is not None:
-            sums[8] = EXACT.add(sums[8], upstream_cost_usd)
-
-    def write(self) -> None:
-        """Add the sums to the stored rows, inside the transaction that stores the events.
-
-        Rows are touched in one fixed order, so that two writers never wait for each other in a circle.
-        """
-        if not self._sums:
-            return
-        rows = [(*key, *self._sums[key]) for key in sorted(self._sums, key=_rollup_order)]
-        with connection.cursor() as cursor:
-            cursor.execute(_ADD_TO_ROLLUPS, [list(column) for column in zip(*rows, strict=True)])
+    @property
+    def app_name(self) -> AppName:
+        return self.payer.customer_id, self.draft.app_referer, self.draft.app_title
 
 
 def store_events(events: Sequence[MeteredEvent], *, now: datetime) -> dict[Identity, bytes | None]:
@@ -162,6 +97,7 @@ def _store(events: Sequence[MeteredEvent], now: datetime) -> dict[Identity, byte
     share_customers(customer_ids)
     closed = closed_months(customer_ids)
     fresh = _claim(events)
+    apps = app_ids(event.app_name for event in events if event.identity in fresh)
     deltas = RollupDeltas()
     quarantined: list[QuarantinedEvent] = []
     rows: list[str] = []
@@ -181,6 +117,7 @@ def _store(events: Sequence[MeteredEvent], now: datetime) -> dict[Identity, byte
                 event.rating,
                 event.quantities,
                 event.upstream_cost_usd,
+                apps[event.app_name],
             )
     if rows:
         _copy(rows)
@@ -277,8 +214,3 @@ def _quarantined(event: MeteredEvent, billing_month: date, now: datetime) -> Qua
         detail=event.rating.detail,
         created_at=now,
     )
-
-
-def _rollup_order(key: tuple[int, date, date, int | None, int, int]) -> tuple[int, date, date, int, int, int]:
-    customer_id, billing_month, day, api_key_id, model_pk, price_pk = key
-    return customer_id, billing_month, day, api_key_id or 0, model_pk, price_pk
