@@ -6,6 +6,7 @@ from django.views.i18n import set_language
 
 from portal.views.consumption import UsagePage
 from portal.views.dashboard import DashboardPage
+from portal.views.explanation import InvoiceLinePage, InvoiceStatementPage
 from portal.views.invoices import InvoicePage, InvoicePdfPage, InvoicesPage
 from portal.views.keys import KeysPage, RevokeKeyPage
 from portal.views.sessions import LoginView, home, stop_guessing
@@ -21,6 +22,8 @@ customer_pages = [
     path("keys/<int:key_id>/revoke/", RevokeKeyPage.as_view(), name="revoke_key"),
     path("invoices/", InvoicesPage.as_view(), name="invoices"),
     path("invoices/<slug:number>.pdf", InvoicePdfPage.as_view(), name="invoice_pdf"),
+    path("invoices/<slug:number>.ndjson", InvoiceStatementPage.as_view(), name="invoice_statement"),
+    path("invoices/<slug:number>/lines/<int:position>/", InvoiceLinePage.as_view(), name="invoice_line"),
     path("invoices/<slug:number>/", InvoicePage.as_view(), name="invoice"),
 ]
 

@@ -1,0 +1,50 @@
+"""산출 근거: a line's won on a page, down to its requests, and the file of all of them."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from billing.selectors.statements import statement_digest
+from billing.statements import read_statement
+from tests.portal.factories import Cast
+from tests.portal.test_dashboard import page
+from tests.portal.test_usage import cells
+from usage.periods import BillingMonth
+
+pytestmark = pytest.mark.django_db
+
+
+def test_every_step_from_the_request_to_the_won(cast: Cast, acme: Client) -> None:
+    invoice = cast.acme.invoice
+    path = f"/c/acme/invoices/{invoice.number}/lines/1/"
+    assert f'href="{path}"' in page(acme, f"/c/acme/invoices/{invoice.number}/")
+    text = page(acme, path)
+    assert "2.00 × 1,400.00 = 2,800" in text
+    assert "2,800 ÷ (1 − 15%) = 3,294.1176…" in text
+    assert '<span class="strong">3,294원</span>' in text
+    rows = cells(text)
+    prices = "prompt $1.00/M completion $4.00/M input_cache_read $0.10/M"
+    assert ["2026-01-01 00:00 KST", prices, "1", "1,000,000", "250,000", "2.00"] in rows
+    [event] = [row for row in rows if row[-1] == "3,294.1176…"]
+    assert event[1:4] == ["last", "1,000,000 tok x $1.00/M + 250,000 tok x $4.00/M", "2.00"]
+
+
+def test_what_is_no_line_or_no_page_is_not_found(cast: Cast, acme: Client) -> None:
+    assert acme.get(f"/c/acme/invoices/{cast.acme.invoice.number}/lines/1/?after=zzz").status_code == 404
+    assert acme.get(f"/c/acme/invoices/{cast.acme.invoice.number}/lines/9/").status_code == 404
+
+
+def test_nobody_sees_another_customers_lines(cast: Cast, acme: Client) -> None:
+    number = cast.globex.invoice.number
+    for path in (f"{number}/lines/1/", f"{number}.ndjson"):
+        assert acme.get(f"/c/acme/invoices/{path}").status_code == 404
+        assert acme.get(f"/c/{cast.globex.customer.slug}/invoices/{path}").status_code == 404
+
+
+def test_the_file_is_the_statement_of_the_month(cast: Cast, acme: Client) -> None:
+    invoice = cast.acme.invoice
+    answer = acme.get(f"/c/acme/invoices/{invoice.number}.ndjson")
+    statement = read_statement(b"".join(answer.streaming_content).splitlines(keepends=True))
+    month = BillingMonth(invoice.month.year, invoice.month.month)
+    assert (statement.head.events, statement.digest) == statement_digest(invoice.customer, month)
