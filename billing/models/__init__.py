@@ -5,11 +5,16 @@ from billing.models.contracts import ExchangeRate, HolidayOverride, MarginRule
 from billing.models.deliveries import Delivery
 from billing.models.invoices import Invoice, InvoiceLine, InvoicePdf, NumberSequence
 from billing.models.ledger import LedgerEntry, LedgerTransaction
+from billing.models.payments import Allocation, AllocationReversal, Payment, PaymentReversal, Refund
+from billing.models.prepayments import Prepayment, PrepaymentWithdrawal, TopUpRequest, TopUpSetting
+from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
 from billing.models.runs import BillingRun, BillingRunItem
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
 
 __all__ = [
     "Alert",
+    "Allocation",
+    "AllocationReversal",
     "BillingRun",
     "BillingRunItem",
     "Delivery",
@@ -22,7 +27,16 @@ __all__ = [
     "LedgerTransaction",
     "MarginRule",
     "NumberSequence",
+    "Payment",
+    "PaymentReversal",
+    "Prepayment",
+    "PrepaymentWithdrawal",
+    "PromotionalCredit",
+    "PromotionalCreditMove",
+    "Refund",
     "SandboxTaxDocument",
     "TaxInvoice",
     "TaxInvoiceAttempt",
+    "TopUpRequest",
+    "TopUpSetting",
 ]

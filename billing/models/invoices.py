@@ -15,7 +15,8 @@ class Invoice(models.Model):
     """One customer's bill for one KST month. Amounts are whole won.
 
     `document` is the whole content as issued (`billing.documents.InvoiceDocument`): parties, lines, rate, margin, rounding.
-    Once issued, the database lets only `status` move, and only forward.
+    Once issued, the database lets only `status` and `allocated_krw` move: to void by hand while nothing is allocated,
+    to paid and back by allocations alone (`billing.models.payments`).
     """
 
     class Status(models.TextChoices):
@@ -43,6 +44,8 @@ class Invoice(models.Model):
     supply_krw = models.BigIntegerField(_("supply (KRW)"))
     vat_krw = models.BigIntegerField(_("VAT (KRW)"))
     total_krw = models.BigIntegerField(_("total (KRW)"))
+    #: Kept by a trigger on allocations; the invoice is paid exactly when it equals the total.
+    allocated_krw = models.BigIntegerField(_("settled (KRW)"), default=0, db_default=0, editable=False)
     document = models.JSONField(_("document"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
@@ -59,6 +62,16 @@ class Invoice(models.Model):
             ),
             models.CheckConstraint(
                 name="invoice_amounts_are_not_negative", condition=Q(supply_krw__gte=0, vat_krw__gte=0)
+            ),
+            models.CheckConstraint(
+                name="invoice_is_paid_exactly_when_settled",
+                condition=Q(allocated_krw__gte=0, total_krw__gte=F("allocated_krw"))
+                & (
+                    Q(status="draft")
+                    | Q(status="void", allocated_krw=0)
+                    | Q(status="issued", total_krw__gt=F("allocated_krw"))
+                    | Q(status="paid", total_krw=F("allocated_krw"))
+                ),
             ),
             models.CheckConstraint(
                 name="invoice_has_number_and_dates_exactly_when_issued",
@@ -91,26 +104,45 @@ class Invoice(models.Model):
     def __str__(self) -> str:
         return self.number or f"draft {self.customer_id} {self.month:%Y-%m}"
 
+    @property
+    def due_krw(self) -> int:
+        """What is still to be paid."""
+        return 0 if self.status == self.Status.VOID else self.total_krw - self.allocated_krw
+
 
 class InvoiceLine(models.Model):
-    """One model's usage of one KST month on an invoice. `month` differs from the invoice's on supplementary lines."""
+    """One model's usage of one KST month on an invoice. `month` differs from the invoice's on supplementary lines.
+
+    A promotion line takes won off: it has a promotional credit, no model and a negative amount. How much of it each usage
+    line was relieved of stands there as `promotion_krw`; the two add up to the same.
+    """
 
     class Kind(models.TextChoices):
         USAGE = "usage", _("usage")
         SUPPLEMENTARY = "supplementary", _("supplementary")
+        PROMOTION = "promotion", _("promotion")
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="lines", verbose_name=_("invoice"))
     position = models.PositiveIntegerField(_("no."))
     kind = models.CharField(_("kind"), max_length=14, choices=Kind.choices)
     month = models.DateField(_("usage month"))
-    model_id = models.BigIntegerField()
+    model_id = models.BigIntegerField(null=True)
     model_name = models.CharField(_("model"), max_length=200)
+    promotional_credit = models.ForeignKey(
+        "billing.PromotionalCredit",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invoice_lines",
+        verbose_name=_("promotional credit"),
+    )
     requests = models.BigIntegerField(_("requests"))
     prompt_tokens = models.BigIntegerField(_("prompt tokens"))
     cache_read_tokens = models.BigIntegerField(_("cached tokens"))
     completion_tokens = models.BigIntegerField(_("completion tokens"))
     cost_usd = exact_usd(verbose_name=_("usage (USD)"))
     amount_krw = models.BigIntegerField(_("supply (KRW)"))
+    promotion_krw = models.BigIntegerField(_("of this promotional (KRW)"), default=0, db_default=0)
 
     class Meta:
         verbose_name = _("invoice line")
@@ -121,8 +153,29 @@ class InvoiceLine(models.Model):
             models.UniqueConstraint(
                 fields=["invoice", "month", "model_id"], name="invoice_line_is_one_per_month_and_model"
             ),
+            models.UniqueConstraint(
+                fields=["invoice", "promotional_credit"], name="invoice_line_is_one_per_promotional_credit"
+            ),
             models.CheckConstraint(
-                name="invoice_line_amounts_are_not_negative", condition=Q(amount_krw__gte=0, cost_usd__gte=0)
+                name="invoice_line_is_negative_exactly_for_a_promotion",
+                condition=Q(
+                    kind="promotion",
+                    promotional_credit__isnull=False,
+                    model_id__isnull=True,
+                    amount_krw__lt=0,
+                    cost_usd=0,
+                    promotion_krw=0,
+                )
+                | (
+                    ~Q(kind="promotion")
+                    & Q(
+                        promotional_credit__isnull=True,
+                        model_id__isnull=False,
+                        cost_usd__gte=0,
+                        promotion_krw__gte=0,
+                        amount_krw__gte=F("promotion_krw"),
+                    )
+                ),
             ),
         ]
 
