@@ -14,7 +14,9 @@ from typing import Any
 from django.db import connection
 
 from catalog.models import Price
+from catalog.money import ZERO
 from catalog.pricing import PriceError, PriceSheet
+from usage.dialects import Flag
 from usage.models import QuarantinedEvent, UsageEvent, UsageHour, UsageRollup
 from usage.models.apps import OTHERS
 from usage.models.rollups import SUMMED
@@ -48,6 +50,7 @@ def check_usage() -> list[CheckResult]:
     return [
         _events_and_ids(),
         _every_event_has_one_fate(),
+        _withdrawn_events_counted(),
         _sums_equal_a_recount("rollups_equal_a_recount", UsageRollup),
         _sums_equal_a_recount("hours_equal_a_recount", UsageHour),
         _costs_follow_from_prices(),
@@ -101,6 +104,8 @@ LEFT JOIN usage_usageapp AS app
 LEFT JOIN usage_usageapp AS rest
   ON rest.customer_id = event.customer_id AND rest.referer = '' AND rest.title = '{OTHERS}'
 WHERE (event.price_id IS NOT NULL OR held.id IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS withdrawn
+                  WHERE withdrawn.customer_id = event.customer_id AND withdrawn.event_id = event.event_id)
 """  # noqa: S608 - made of constants of this file
 _ONE_MONTH = """
   AND event.customer_id = %(customer_id)s AND event.billing_month = %(billing_month)s AND event.occurred_at < %(end_at)s
@@ -111,6 +116,27 @@ SELECT {key}, {pairs}
 FROM recount FULL JOIN kept ON {same}
 WHERE kept.id IS NULL OR recount.customer_id IS NULL OR {unequal}
 ORDER BY {order}
+"""
+_WITHDRAWN = """
+SELECT withdrawn.customer_id, withdrawn.event_id,
+       CASE WHEN event.event_id IS NULL THEN 'is withdrawn and there is no event'
+            WHEN event.billing_month <> withdrawn.billing_month THEN 'is withdrawn from another month than bills it'
+            WHEN withdrawn.cost_usd IS DISTINCT FROM coalesce(event.cost_usd, held.cost_usd)
+            THEN 'is withdrawn at another cost than it has'
+            WHEN held.status = 'open' THEN 'is withdrawn and waits for a price'
+            ELSE 'its replacement is missing' END
+FROM usage_withdrawnevent AS withdrawn
+LEFT JOIN usage_event AS event
+  ON event.customer_id = withdrawn.customer_id AND event.event_id = withdrawn.event_id
+ AND event.occurred_at = withdrawn.occurred_at
+LEFT JOIN usage_quarantinedevent AS held
+  ON held.customer_id = withdrawn.customer_id AND held.event_id = withdrawn.event_id
+LEFT JOIN usage_event_key AS replacement
+  ON replacement.customer_id = withdrawn.customer_id AND replacement.event_id = withdrawn.replaced_by
+WHERE event.event_id IS NULL OR event.billing_month <> withdrawn.billing_month
+   OR withdrawn.cost_usd IS DISTINCT FROM coalesce(event.cost_usd, held.cost_usd) OR held.status = 'open'
+   OR (withdrawn.replaced_by <> '' AND replacement.event_id IS NULL)
+ORDER BY 1, 2
 """
 _OVERLAPS = """
 SELECT one.model_id, one.id, other.id FROM catalog_price AS one JOIN catalog_price AS other
@@ -130,6 +156,12 @@ def _every_event_has_one_fate() -> CheckResult:
     """Every event has a cost of its own or else one quarantine entry: open, priced or excluded."""
     violations = (f"event {event!r} of customer {customer}: {what}" for customer, event, what in _rows(_FATES))
     return _result("events_are_priced_or_quarantined", _count("usage_event"), violations)
+
+
+def _withdrawn_events_counted() -> CheckResult:
+    """What was taken back is an event that had counted for just that, and what stands in its place is stored."""
+    violations = (f"event {event!r} of customer {customer}: {what}" for customer, event, what in _rows(_WITHDRAWN))
+    return _result("withdrawn_events_had_counted", _count("usage_withdrawnevent"), violations)
 
 
 def _sums_equal_a_recount(name: str, model: Sums) -> CheckResult:
@@ -236,8 +268,9 @@ class _Prices:
             cost = self._sheet(price).cost(event.quantities, at=event.occurred_at)
         except PriceError as error:
             return f"price {price.pk} can't be read: {error}"
-        if cost.total_usd != event.cost_usd:
-            return f"costs {cost.total_usd} at price {price.pk}, {event.cost_usd} is stored"
+        cost_usd = ZERO if Flag.ZERO_COMPLETION in event.flags else cost.total_usd
+        if cost_usd != event.cost_usd:
+            return f"costs {cost_usd} at price {price.pk}, {event.cost_usd} is stored"
         return ""
 
     def _sheet(self, price: Price) -> PriceSheet:

@@ -47,6 +47,18 @@ class AlreadyResolved(Conflict):
     code = "already_resolved"
 
 
+class MonthClosed(Conflict):
+    """The event's billing month is closed; `data` has the month and the number of the invoice that carries it, or null."""
+
+    code = "month_closed"
+
+
+class InvalidReplacement(InvalidInput):
+    """The event that should stand in another's place can't be taken."""
+
+    code = "invalid_replacement"
+
+
 class ReasonMissing(InvalidInput):
     """A decision by hand needs a reason."""
 

@@ -61,6 +61,13 @@ class HeldDocument(serializers.Serializer):
     detail = serializers.CharField()
 
 
+class ExclusionDocument(serializers.Serializer):
+    """Why it is never billed."""
+
+    reason = serializers.CharField()
+    replaced_by = serializers.CharField(allow_null=True, help_text="The id of the event that counts in its place.")
+
+
 class EventDocument(serializers.Serializer):
     """One response that was metered."""
 
@@ -85,6 +92,7 @@ class EventDocument(serializers.Serializer):
     cost_usd = serializers.CharField(allow_null=True, help_text="null unless priced.")
     components = ComponentDocument(many=True, allow_null=True, help_text="They add up to `cost_usd` exactly.")
     quarantine = HeldDocument(allow_null=True)
+    exclusion = ExclusionDocument(allow_null=True, help_text="null unless excluded.")
 
 
 class EventPageDocument(serializers.Serializer):
@@ -219,6 +227,9 @@ def event_json(read: ReadEvent) -> dict[str, Any]:
         "cost_usd": None if read.cost_usd is None else decimal_text(read.cost_usd),
         "components": None if read.components is None else [_component_json(row) for row in read.components],
         "quarantine": None if read.quarantine is None else dict(zip(("code", "detail"), read.quarantine, strict=True)),
+        "exclusion": None
+        if read.exclusion is None
+        else {"reason": read.exclusion.reason, "replaced_by": read.exclusion.replaced_by or None},
     }
 
 

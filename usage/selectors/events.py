@@ -18,7 +18,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts.models import ApiKey, Customer
 from catalog.models import Model, Price
 from catalog.pricing import CostComponent, PriceError, PriceSheet
-from usage.models import QuarantinedEvent, UsageEvent
+from usage.dialects import Flag
+from usage.models import QuarantinedEvent, UsageEvent, WithdrawnEvent
 from usage.periods import BillingMonth
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,19 @@ class EventScope:
 
 
 @dataclass(frozen=True)
+class Exclusion:
+    """Why an event is never billed, and the id of the one that counts in its place, or ""."""
+
+    reason: str
+    replaced_by: str = ""
+
+
+@dataclass(frozen=True)
 class ReadEvent:
     """An event with what was decided about it later.
 
     `cost_usd` is there exactly when it is priced. `components` add up to it; they are None where there is no cost.
-    `quarantine` is the code and the detail of why it waits or waited.
+    `quarantine` is the code and the detail of why it waits or waited, `exclusion` is there exactly when it is excluded.
     """
 
     event: UsageEvent
@@ -59,6 +68,7 @@ class ReadEvent:
     cost_usd: Decimal | None
     components: tuple[CostComponent, ...] | None
     quarantine: tuple[str, str] | None
+    exclusion: Exclusion | None
 
 
 def events_of(customer: Customer, scope: EventScope) -> QuerySet[UsageEvent]:
@@ -74,15 +84,19 @@ def events_of(customer: Customer, scope: EventScope) -> QuerySet[UsageEvent]:
         events = events.filter(api_key_id=scope.api_key_pk)
     held = QuarantinedEvent.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("event_id"))
     rated = held.filter(status=QuarantinedEvent.Status.RATED)
+    withdrawn = Exists(
+        WithdrawnEvent.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("event_id"))
+    )
     if scope.model_pk is not None:
         own = Q(model_id=scope.model_pk)
         events = events.filter(own | Q(cost_usd=None) & Exists(rated.filter(model_id=scope.model_pk)))
     if scope.status is EventStatus.PRICED:
-        events = events.filter(Q(cost_usd__isnull=False) | Exists(rated))
+        events = events.filter(Q(cost_usd__isnull=False) | Exists(rated), ~withdrawn)
     elif scope.status is EventStatus.QUARANTINED:
         events = events.filter(Exists(held.filter(status=QuarantinedEvent.Status.OPEN)), cost_usd=None)
     elif scope.status is EventStatus.EXCLUDED:
-        events = events.filter(Exists(held.filter(status=QuarantinedEvent.Status.EXCLUDED)), cost_usd=None)
+        excluded = Exists(held.filter(status=QuarantinedEvent.Status.EXCLUDED))
+        events = events.filter(Q(cost_usd=None) & excluded | withdrawn)
     return events.order_by("-occurred_at", "-event_id")
 
 
@@ -122,27 +136,39 @@ class EventReader:
                 QuarantinedEvent.objects.filter(customer=self._customer, event_id__in=unpriced) if unpriced else ()
             )
         }
+        withdrawn = {
+            row.event_id: row
+            for row in WithdrawnEvent.objects.filter(
+                customer=self._customer, event_id__in=[event.event_id for event in events]
+            )
+        }
         rows: list[UsageEvent | QuarantinedEvent] = [*events, *held.values()]
         prices = {row.price_id for row in rows if row.price_id is not None}
         self._know_prices(prices - self._sheets.keys())
         models = {row.model_id for row in rows if row.model_id is not None}
         self._know_models(models - self._models.keys())
-        return [self._read(event, held.get(event.event_id)) for event in events]
+        return [self._read(event, held.get(event.event_id), withdrawn.get(event.event_id)) for event in events]
 
-    def _read(self, event: UsageEvent, held: QuarantinedEvent | None) -> ReadEvent:
+    def _read(self, event: UsageEvent, held: QuarantinedEvent | None, withdrawn: WithdrawnEvent | None) -> ReadEvent:
         status, decided = EventStatus.PRICED, event if held is None else held
-        if held is not None and held.status != QuarantinedEvent.Status.RATED:
-            excluded = held.status == QuarantinedEvent.Status.EXCLUDED
-            status = EventStatus.EXCLUDED if excluded else EventStatus.QUARANTINED
+        exclusion = None
+        if withdrawn is not None:
+            status, exclusion = EventStatus.EXCLUDED, Exclusion(withdrawn.reason, withdrawn.replaced_by)
+        elif held is not None and held.status == QuarantinedEvent.Status.EXCLUDED:
+            status, exclusion = EventStatus.EXCLUDED, Exclusion(held.resolution)
+        elif held is not None and held.status == QuarantinedEvent.Status.OPEN:
+            status = EventStatus.QUARANTINED
         model_pk = decided.model_id or event.model_id
+        is_priced = status is EventStatus.PRICED
         return ReadEvent(
             event=event,
             status=status,
             model_id=None if model_pk is None else self._models.get(model_pk),
             api_key_prefix=None if event.api_key_id is None else self._keys.get(event.api_key_id),
-            cost_usd=decided.cost_usd,
-            components=self._components(event, decided.price_id, decided.cost_usd),
+            cost_usd=decided.cost_usd if is_priced else None,
+            components=self._components(event, decided.price_id, decided.cost_usd) if is_priced else None,
             quarantine=None if held is None else (held.code, held.detail),
+            exclusion=exclusion,
         )
 
     def _components(
@@ -151,6 +177,8 @@ class EventReader:
         sheet = None if price_pk is None else self._sheets.get(price_pk)
         if sheet is None or cost_usd is None:
             return None
+        if Flag.ZERO_COMPLETION in event.flags:
+            return ()
         cost = sheet.cost(event.quantities, at=event.occurred_at)
         if cost.total_usd != cost_usd:
             # The stored cost is what is billed; arithmetic that does not lead to it must not be shown as if it did.

@@ -100,6 +100,15 @@ class RollupDeltas:
         else:
             _add_up(sums, of_event)
 
+    def negated(self) -> RollupDeltas:
+        """The same to be taken out of the rollups again."""
+        return RollupDeltas(
+            {
+                key: [*(-count for count in sums[:12]), *(usd.copy_negate() for usd in sums[12:])]
+                for key, sums in self._sums.items()
+            }
+        )
+
     def write(self) -> None:
         """Add the sums to the stored rows, inside the transaction that stores the events.
 
