@@ -30,7 +30,11 @@ MAX_DECIMAL_CHARS = 64
 MAX_AHEAD = timedelta(seconds=60)  # clocks of honest senders differ
 EARLIEST_AT = datetime(2020, 1, 1, tzinfo=UTC)
 
-_FIELDS = frozenset({"id", "customer", "api_key", "requested_model", "model", "occurred_at", "dialect", "usage", "app"})
+_FIELDS = frozenset(
+    {"id", "customer", "api_key", "requested_model", "model", "occurred_at", "dialect", "usage", "app", "flags"}
+)
+#: What no usage object says and the event's sender has seen; values of `usage.dialects.Flag`.
+DECLARED_FLAGS = ("estimated", "zero_completion")
 _APP_FIELDS = frozenset({"title", "referer"})
 _UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _ENCODER = msgspec.json.Encoder(order="sorted", decimal_format="number")
@@ -66,6 +70,7 @@ class EventDraft:
     usage_json: str = field(repr=False)
     app_title: str
     app_referer: str
+    flags: tuple[str, ...] = ()
 
     def body_hash(self, *, customer_id: int, api_key_id: int | None) -> bytes:
         """SHA-256 of what the event says. Spaces, key order, the spelling of a default, and a time's zone do not
@@ -82,6 +87,7 @@ class EventDraft:
                 msgspec.Raw(self.usage_json.encode()),
                 self.app_title,
                 self.app_referer,
+                *self.flags,
             ]
         )
         return hashlib.sha256(body).digest()
@@ -149,6 +155,7 @@ def _draft(event: dict[str, Any], now: datetime) -> EventDraft:
         usage_json=usage_json.decode(),
         app_title=app_title,
         app_referer=app_referer,
+        flags=_read_flags(event.get("flags")),
     )
 
 
@@ -181,6 +188,17 @@ def _read_app(app: Any) -> tuple[str, str]:
             raise EventRefused(f"app.{name}", f"has more than {MAX_APP_CHARS} characters")
         texts.append(text or "")
     return texts[0], texts[1]
+
+
+def _read_flags(flags: Any) -> tuple[str, ...]:
+    """The declared flags in the order of their list, each once."""
+    if flags is None:
+        return ()
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
+        raise EventRefused("flags", "must be a list of texts")
+    if not set(flags) <= set(DECLARED_FLAGS):
+        raise EventRefused("flags", f"can be {' and '.join(DECLARED_FLAGS)}; others are found in the usage object")
+    return tuple(flag for flag in DECLARED_FLAGS if flag in flags)
 
 
 def _optional_text(event: dict[str, Any], name: str, max_chars: int) -> str | None:

@@ -18,7 +18,7 @@ from accounts.errors import InvalidInput
 from usage.api.events import EventListing
 from usage.dialects import DIALECTS
 from usage.errors import PayloadTooLarge, UnsupportedMedia
-from usage.events import MAX_APP_CHARS, MAX_NAME_CHARS
+from usage.events import DECLARED_FLAGS, MAX_APP_CHARS, MAX_NAME_CHARS
 from usage.services.ingesting import MAX_BATCH_EVENTS, Status, count_by_status, ingest_events
 from usage.services.reading import MAX_BODY_BYTES, gunzip, json_items, ndjson_items
 
@@ -54,6 +54,12 @@ class UsageEventDocument(serializers.Serializer):
         help_text="The upstream's `usage` object as it came: counts only, at most 16 kB, no prompts, no answers."
     )
     app = AppDocument(required=False, allow_null=True)
+    flags = serializers.ListField(
+        child=serializers.ChoiceField(choices=DECLARED_FLAGS),
+        required=False,
+        allow_null=True,
+        help_text="`estimated`: nobody counted the tokens. `zero_completion`: there was no answer, so nothing is charged.",
+    )
 
 
 class QuarantineDocument(serializers.Serializer):

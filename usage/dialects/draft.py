@@ -32,6 +32,9 @@ class Flag(StrEnum):
     WEB_SEARCHES_DISAGREE = "web_searches_disagree"  # the larger was taken
     UPSTREAM_COST_UNREADABLE = "upstream_cost_unreadable"
     UPSTREAM_COST_INCOMPLETE = "upstream_cost_incomplete"  # own key, but not what the provider charged for it
+    # What no usage object says: whoever watched the call declares it with the event.
+    ESTIMATED = "estimated"  # counted from the size of what went through, because the upstream counted nothing
+    ZERO_COMPLETION = "zero_completion"  # ended without an answer: its tokens are counted and cost the customer nothing
 
 
 @dataclass

@@ -124,7 +124,7 @@ def _metered(draft: EventDraft, payers: Payers, catalog: Catalog) -> MeteredEven
         reading = read_usage(draft.dialect, draft.usage)
     except UsageRefused as refused:
         raise EventRefused(refused.field, refused.reason, draft.event_id) from None
-    upstream_cost_usd, flags = reading.upstream_cost_usd, reading.flags
+    upstream_cost_usd, flags = reading.upstream_cost_usd, (*reading.flags, *draft.flags)
     if upstream_cost_usd is not None and not _fits(upstream_cost_usd):
         upstream_cost_usd, flags = None, (*flags, Flag.UPSTREAM_COST_UNREADABLE.value)
     return MeteredEvent(

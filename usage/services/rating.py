@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from catalog.models import Price
+from catalog.money import ZERO
 from catalog.pricing import Quantities
 from catalog.selectors import Catalog, catalog_version, load_catalog
 from usage.dialects import Flag
@@ -71,6 +72,8 @@ def rate(
         return _unrated(
             priced.model_pk, SEVERAL_MODELS, f"a part of it was answered by another model than {served_model}"
         )
+    if Flag.ZERO_COMPLETION in flags:
+        return Rating(priced.model_pk, priced.price_pk, ZERO)
     cost = priced.sheet.cost(quantities, at=at)
     if cost.unpriced:
         detail = f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}"
