@@ -3,11 +3,13 @@
 from django.urls import path
 
 from usage.api import UsageEvents, UsageEventsExport, openrouter
+from usage.api.litellm import LiteLLMCalls
 
 app_name = "usage"
 urlpatterns = [
     path("usage/events", UsageEvents.as_view(), name="events"),
     path("usage/events/export", UsageEventsExport.as_view(), name="export"),
+    path("usage/litellm", LiteLLMCalls.as_view(), name="litellm"),
 ]
 openrouter_patterns = [
     path("generation", openrouter.generation),
