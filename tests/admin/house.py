@@ -24,6 +24,7 @@ from catalog.services import add_alias, sync_catalog
 from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, NOW, close, listing, open_house, tenant, use
 from usage.models import QuarantinedEvent
+from usage.services.replacing import exclude_priced_event
 
 PASSWORD = "correct horse battery"
 ODD_SINCE = datetime(2026, 10, 20, tzinfo=UTC)
@@ -103,6 +104,8 @@ def make_house() -> House:
     use(gaon, 1000 * DOLLAR)
     use(naru, DOLLAR)
     use(gaon, DOLLAR, model="acme/odd", at=IN_NOVEMBER, event_id="odd-1")
+    use(naru, DOLLAR, at="2026-08-05T12:00:00+09:00", event_id="taken-back")
+    exclude_priced_event(customer_id=naru.pk, event_id="taken-back", reason="a test call", actor=ACTOR, now=NOW)
     HolidayOverride.objects.create(day=date(2027, 6, 1), note="임시공휴일")
     run = close()
     invoice = Invoice.objects.get(customer=gaon)

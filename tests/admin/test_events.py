@@ -14,7 +14,8 @@ from django.urls import reverse
 from accounts.models import Customer
 from tests.admin.house import House
 from tests.billing.month import ACTOR, DOLLAR, NOW, use
-from usage import admin as usage_admin
+from usage.admin import events as events_admin
+from usage.admin import reading
 from usage.models import UsageEvent
 from usage.services.ingesting import ingest_events
 
@@ -86,7 +87,7 @@ def test_search_is_by_the_whole_id_and_finds_it_in_any_month(root: Client, house
 
 
 def test_without_customer_only_the_newest_are_read(root: Client, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_admin, "NEWEST_EVENTS", 2)
+    monkeypatch.setattr(events_admin, "NEWEST_EVENTS", 2)
     use(house.naru, DOLLAR, at="2026-08-01T00:00:00+09:00", event_id="old-but-last")
     assert found(root) == ["odd-1", "old-but-last"]
 
@@ -133,7 +134,7 @@ def test_a_customer_s_list_is_read_in_the_order_of_the_key(root: Client, house: 
 
 
 def test_the_count_stops_at_its_bound_and_says_so(root: Client, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_admin, "COUNTED_ROWS", 2)
+    monkeypatch.setattr(reading, "COUNTED_ROWS", 2)
     page = root.get(LIST)
     assert page.context["cl"].result_count == 2
     assert "2+ usage events" in " ".join(page.content.decode().split())

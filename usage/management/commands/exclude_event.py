@@ -1,4 +1,4 @@
-"""`manage.py exclude_event CUSTOMER EVENT_ID --reason TEXT [--json]`: decide that a quarantined event is never billed."""
+"""`manage.py exclude_event CUSTOMER EVENT_ID --reason TEXT [--json]`: decide that an event is never billed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from django.utils import timezone
 
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
-from usage.selectors import quarantined_event
+from usage.models import QuarantinedEvent
 from usage.services.quarantine import exclude_quarantined
+from usage.services.replacing import exclude_priced_event
+
+ACTOR = "manage.py exclude_event"
 
 
 class Command(JsonCommand):
-    help = "Exclude one quarantined event from billing for good, with a reason."
+    """An event that waits for its price is decided whenever; a priced one only while the month that bills it is open."""
+
+    help = "Exclude one event from billing for good, with a reason."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -23,9 +28,14 @@ class Command(JsonCommand):
         parser.add_argument("--reason", required=True)
 
     def run(self, *, customer: str, event_id: str, reason: str, **options: Any) -> dict[str, Any]:
-        event = quarantined_event(customer_by_slug(customer), event_id)
-        held = exclude_quarantined(event=event, actor="manage.py exclude_event", reason=reason, now=timezone.now())
-        return {"customer": customer, "event_id": held.event_id, "status": held.status, "reason": held.resolution}
+        owner, now = customer_by_slug(customer), timezone.now()
+        held = QuarantinedEvent.objects.filter(customer=owner, event_id=event_id).first()
+        if held is None or held.status == QuarantinedEvent.Status.RATED:
+            done = exclude_priced_event(customer_id=owner.pk, event_id=event_id, reason=reason, actor=ACTOR, now=now)
+            reason = done.reason
+        else:
+            reason = exclude_quarantined(event=held, actor=ACTOR, reason=reason, now=now).resolution
+        return {"customer": customer, "event_id": event_id, "status": "excluded", "reason": reason}
 
     def show(self, answer: dict[str, Any]) -> None:
-        self.stdout.write(f"{answer['event_id']} of {answer['customer']} is never billed: {answer['reason']}")
+        self.stdout.write(f"{answer['customer']} {answer['event_id']}: {answer['status']}, {answer['reason']}")
