@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.db import Error, connection, transaction
@@ -241,6 +243,30 @@ def test_the_listing_says_that_and_why_it_does_not_count(hanbit: Customer, clien
     )
 
 
+def test_the_commands_say_what_they_did(hanbit: Customer, tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    path.write_bytes(line("a~1", usage=USAGE))
+    assert run("replace_event", "hanbit", "a", str(path), "--reason", "corrected") == (
+        0,
+        {
+            "customer": "hanbit",
+            "event_id": "a",
+            "replaced_by": "a~1",
+            "taken_out_usd": "0.000345",
+            "reason": "corrected",
+        },
+    )
+    assert run("exclude_event", "hanbit", "b", "--reason", "a test call") == (
+        0,
+        {"customer": "hanbit", "event_id": "b", "status": "excluded", "reason": "a test call"},
+    )
+    code, answer = run("exclude_event", "hanbit", "a", "--reason", "x")
+    assert (code, answer["error"]["code"]) == (2, "already_resolved")
+    code, answer = run("replace_event", "hanbit", "b", str(tmp_path / "none"), "--reason", "x")
+    assert (code, answer["error"]["code"]) == (2, "unreadable_file")
+    assert (sums(hanbit), violations()) == ([(1, USAGE_USD)], [])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_several_replacements_at_once_one_wins() -> None:
     owner = customer()
@@ -273,9 +299,7 @@ def test_a_replacement_waits_for_a_close_and_is_refused() -> None:
             close_period(owner, OCTOBER)
         return "closed"
 
-    from threading import Event
-
-    ready = Event()
+    ready = threading.Event()
     assert at_once(close, lambda: ready.wait(30) and attempt()) == ["closed", "month_closed"]
     assert sums(owner) == [(1, EVENT_USD)]
     assert violations() == []
