@@ -245,6 +245,14 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     revoked_by = models.CharField(_("revoked by"), max_length=200, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    #: Limits of the gateway; NULL sets none.
+    rpm_limit = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
+    tpm_limit = models.PositiveBigIntegerField(_("tokens per minute"), null=True, blank=True)
+    concurrency_limit = models.PositiveIntegerField(_("calls at a time"), null=True, blank=True)
+    #: USD at list price in a Korean month.
+    monthly_limit_usd = models.DecimalField(_("USD per month"), max_digits=20, decimal_places=6, null=True, blank=True)
+    #: Networks in CIDR notation ("203.0.113.0/24") that the key may call from.
+    allowed_ips = ArrayField(models.CharField(max_length=43), verbose_name=_("networks"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("API key")

@@ -9,6 +9,7 @@ from billing.models.payments import Allocation, AllocationReversal, Payment, Pay
 from billing.models.prepayments import Prepayment, PrepaymentWithdrawal, TopUpRequest, TopUpSetting
 from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
 from billing.models.runs import BillingRun, BillingRunItem
+from billing.models.spending import SpendingAccount
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "PromotionalCreditMove",
     "Refund",
     "SandboxTaxDocument",
+    "SpendingAccount",
     "TaxInvoice",
     "TaxInvoiceAttempt",
     "TopUpRequest",

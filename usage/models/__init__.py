@@ -1,5 +1,6 @@
 """What was consumed: measured facts, their sums, and the months that bill them."""
 
+from usage.models.aliases import UsageAlias
 from usage.models.apps import UsageApp
 from usage.models.events import UsageEvent
 from usage.models.fields import exact_usd
@@ -11,6 +12,7 @@ from usage.models.withdrawals import WithdrawnEvent
 __all__ = [
     "BillingPeriod",
     "QuarantinedEvent",
+    "UsageAlias",
     "UsageApp",
     "UsageEvent",
     "UsageHour",
