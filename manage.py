@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 # Commands and options that need no tables; `migrate` makes them itself.
 TABLELESS = {"migrate", "help", "--help", "-h", "--version"}
 # What works on a file alone, on a machine that has nothing else of ours.
-OFFLINE = {"verify_statement"}
+OFFLINE = {"verify_statement", "upstream"}
 
 
 def main() -> int:
