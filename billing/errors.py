@@ -94,3 +94,27 @@ class TaxProviderMisconfigured(NotReady):
     """TAX_PROVIDER or a setting of that provider names something that does not exist."""
 
     code = "tax_provider_misconfigured"
+
+
+class NotApproved(CannotBill):
+    """A run in steps issues only what a second person approved."""
+
+    code = "not_approved"
+
+
+class ChangedSinceApproval(CannotBill):
+    """Usage, a price or a rate came in between: the draft that was approved is not what would be issued."""
+
+    code = "changed_since_approval"
+
+
+class StepNotPossible(NotReady):
+    """A step of the close is asked for before the one it stands on."""
+
+    code = "step_not_possible"
+
+
+class SamePerson(NotReady):
+    """Who asked for the drafts can't approve them."""
+
+    code = "same_person"

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.adapters.eximbank import EximbankClient
-from billing.services import alerting, closing, delivering, exchange
+from billing.services import alerting, closing, delivering, exchange, steps
 from usage.periods import KST, BillingMonth
 
 #: Rows a task drains before it makes room for others on its queue; the next beat goes on.
@@ -27,6 +27,12 @@ def close_customer(item_id: int, actor: str) -> None:
     item = closing.close_customer(item_id=item_id, actor=actor, now=timezone.now())
     if item is not None:
         closing.finish_run(run=item.run, now=timezone.now())
+
+
+@shared_task
+def draft_customer(item_id: int) -> None:
+    """Compute the draft of one customer of a run in steps; nothing happens when somebody else does or did it."""
+    steps.draft_customer(item_id=item_id, now=timezone.now())
 
 
 @shared_task

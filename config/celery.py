@@ -31,6 +31,7 @@ DEFAULT_QUEUE = "low"
 # By task name; what stands in none of these goes to the default queue.
 ROUTES = {
     "billing.tasks.close_customer": {"queue": "money"},
+    "billing.tasks.draft_customer": {"queue": "money"},
     "billing.tasks.deliver_due": {"queue": "documents"},
     "usage.tasks.*": {"queue": "ingest"},
 }

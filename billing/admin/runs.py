@@ -19,14 +19,26 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
 
-from accounts.admin import CustomerFilter, MonthFilter, Operation, OperationForm, ReadOnlyAdmin, actor_of, list_url
+from accounts.admin import (
+    CustomerFilter,
+    MonthFilter,
+    Operation,
+    OperationForm,
+    ReadOnlyAdmin,
+    ReasonForm,
+    actor_of,
+    list_url,
+)
 from accounts.errors import DomainError, NotReady
 from accounts.models import Customer
-from billing.formatting import won
-from billing.models import BillingRun, BillingRunItem, Invoice
+from billing.formatting import rate_text, won
+from billing.models import BillingDraft, BillingRun, BillingRunItem, Invoice
+from billing.selectors.drafts import Stage, run_status
+from billing.selectors.exchange import rate_in_force
 from billing.selectors.previews import MonthPreview, month_preview
 from billing.services.closing import start_run
-from billing.tasks import close_customer
+from billing.services.steps import approve_run, begin_steps, confirm_rates, request_drafts
+from billing.tasks import close_customer, draft_customer
 from catalog.money import decimal_text, exact_sum
 from usage.periods import KST, BillingMonth
 from usage.selectors import customers_with_usage
@@ -37,6 +49,16 @@ logger = logging.getLogger(__name__)
 SHOWN_ITEMS = 200
 RELOAD_SECONDS = "3"
 
+STAGES = {
+    Stage.RATES: gettext_lazy("waits for its exchange rate to be confirmed"),
+    Stage.DRAFTS: gettext_lazy("waits for its drafts"),
+    Stage.APPROVAL: gettext_lazy("waits for a second person's approval"),
+    Stage.ISSUE: gettext_lazy("can be issued"),
+    Stage.DONE: gettext_lazy("nothing is left to do, or waits for what is parked"),
+}
+#: In these nobody works until somebody decides, so the page stays as it is.
+WAITS_FOR_A_PERSON = frozenset({Stage.RATES, Stage.APPROVAL})
+
 PROBLEMS = {
     "no_seller_profile": gettext_lazy("no seller profile"),
     "no_tax_profile": gettext_lazy("no tax profile"),
@@ -44,6 +66,8 @@ PROBLEMS = {
     "no_margin_rule": gettext_lazy("no margin rule"),
     "quarantined_usage": gettext_lazy("events wait for a price"),
     "unfit_for_tax_invoice": gettext_lazy("unfit for a tax invoice"),
+    "not_approved": gettext_lazy("not approved"),
+    "changed_since_approval": gettext_lazy("changed after the approval"),
     "internal_error": gettext_lazy("internal error"),
 }
 
@@ -87,8 +111,108 @@ def enqueue(item_ids: Iterable[int], *, actor: str) -> None:
         raise NotReady("the broker can't be reached, so no worker was told; start the month again later") from None
 
 
+def _month_of(run: BillingRun) -> BillingMonth:
+    return BillingMonth(run.month.year, run.month.month)
+
+
+def _confirm_rates(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
+    confirm_rates(run=run, actor=actor, reason=answers["reason"], now=timezone.now())
+    return _("The exchange rate is confirmed.")
+
+
+def _draft(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
+    begin_steps(month=_month_of(run), actor=actor, now=timezone.now())
+    items = request_drafts(run=run, actor=actor, now=timezone.now())
+    try:
+        for item_id in items:
+            draft_customer.delay(item_id)
+    except OperationalError:
+        logger.exception("no worker could be told")
+        raise NotReady("the broker can't be reached, so no worker was told; ask for the drafts again later") from None
+    return _("%(count)d customers are being drafted.") % {"count": len(items)}
+
+
+def _approve(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
+    approve_run(run=run, actor=actor, reason=answers["reason"], now=timezone.now())
+    return _("The drafts are approved; the month can be issued.")
+
+
+def _issue(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
+    pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("pk")
+    enqueue(list(pending.values_list("pk", flat=True)), actor=actor)
+    return _("The invoices are being issued.")
+
+
+class RatesForm(ReasonForm):
+    """Shows the rate that would be confirmed."""
+
+    def evidence(self) -> list[tuple[str, str]]:
+        month = _month_of(self.row)
+        rate = rate_in_force(on=month.last_on)
+        if rate is None:
+            return [(_("exchange rate"), _("none was published"))]
+        return [(_("exchange rate"), f"{rate_text(rate.rate)} ({rate.source}, {rate.rate_on})")]
+
+
+class ApprovalForm(ReasonForm):
+    """Shows what is approved: the sums, and who is odd."""
+
+    def evidence(self) -> list[tuple[str, str]]:
+        status = run_status(self.row)
+        odd = BillingDraft.objects.filter(item__run=self.row, item__status=BillingRunItem.Status.PENDING)
+        odd = odd.exclude(anomalies=[]).select_related("item__customer").order_by("item__customer__slug")
+        labels = dict(BillingDraft.Anomaly.choices)
+        return [
+            (_("total (KRW)"), won(status.total_krw)),
+            *(
+                (draft.item.customer.slug, ", ".join(str(labels[each]) for each in draft.anomalies))
+                for draft in odd[:SHOWN_ITEMS]
+            ),
+        ]
+
+
+STEP_OPERATIONS = (
+    Operation(
+        name="confirm_rates",
+        label=gettext_lazy("Confirm the exchange rate"),
+        note=gettext_lazy("The first step: the month is billed at this rate."),
+        form=RatesForm,
+        applies=lambda run: run.is_stepwise and run_status(run).stage == Stage.RATES,
+        run=_confirm_rates,
+    ),
+    Operation(
+        name="draft",
+        label=gettext_lazy("Compute the drafts"),
+        note=gettext_lazy("Computes every customer's invoice without issuing it; an approval that was given is gone."),
+        form=OperationForm,
+        applies=lambda run: run.is_stepwise and run_status(run).stage in {Stage.DRAFTS, Stage.APPROVAL, Stage.ISSUE},
+        run=_draft,
+    ),
+    Operation(
+        name="approve",
+        label=gettext_lazy("Approve the drafts"),
+        note=gettext_lazy("Has to be somebody else than who asked for the drafts. Say what was looked at."),
+        form=ApprovalForm,
+        applies=lambda run: run.is_stepwise and run_status(run).stage == Stage.APPROVAL,
+        run=_approve,
+    ),
+    Operation(
+        name="issue",
+        label=gettext_lazy("Issue the invoices"),
+        note=gettext_lazy(
+            "Issues one invoice per customer with its number, ledger entries, tax invoice record and mail. This can't be "
+            "undone. A customer whose bill changed after the approval is parked."
+        ),
+        form=OperationForm,
+        applies=lambda run: run_status(run).stage == Stage.ISSUE,
+        run=_issue,
+    ),
+)
+
+
 @admin.register(BillingRun)
 class BillingRunAdmin(ReadOnlyAdmin):
+    operations = STEP_OPERATIONS
     list_display = ("month", "started_at", "finished_at", "done", "parked", "pending", "actor")
     list_filter = (MonthFilter,)
     ordering = ("-month",)
@@ -129,22 +253,30 @@ class BillingRunAdmin(ReadOnlyAdmin):
             output_field=IntegerField(),
         )
         items = BillingRunItem.objects.filter(run_id=int(object_id) if object_id.isdecimal() else 0)
-        shown = items.select_related("customer", "invoice").order_by(urgency, "customer__slug")[:SHOWN_ITEMS]
-        rows = [{"item": item, "problem": problem_text(item.reason_code), **_amounts(item.invoice)} for item in shown]
+        shown = items.select_related("customer", "invoice", "draft").order_by(urgency, "customer__slug")[:SHOWN_ITEMS]
+        rows = [{"item": item, "problem": problem_text(item.reason_code), **_amounts(item)} for item in shown]
         counts = items.aggregate(
             total=Count("pk"),
             pending=Count("pk", filter=Q(status=BillingRunItem.Status.PENDING)),
             parked=Count("pk", filter=Q(status=BillingRunItem.Status.PARKED)),
             done=Count("pk", filter=Q(status=BillingRunItem.Status.DONE)),
         )
-        context = {"run_rows": rows, "run_counts": counts, **(extra_context or {})}
+        run = BillingRun.objects.filter(pk=int(object_id) if object_id.isdecimal() else 0).first()
+        status = None if run is None else run_status(run)
+        context = {
+            "run_rows": rows,
+            "run_counts": counts,
+            "run_stage": STAGES[status.stage] if status else "",
+            **(extra_context or {}),
+        }
         response = super().change_view(request, object_id, form_url, context)
-        if counts["pending"]:
+        is_waiting = status is not None and run is not None and run.is_stepwise and status.stage in WAITS_FOR_A_PERSON
+        if counts["pending"] and not is_waiting:
             response["Refresh"] = RELOAD_SECONDS
         return response
 
     def close_view(self, request: HttpRequest) -> HttpResponse:
-        """GET: the month's figures. POST: make the run, or take it up again, and tell the workers."""
+        """GET: the month's figures. POST: begin the run in steps, or take it up again; its page has the next step."""
         if not self.has_operate_permission(request):
             raise PermissionDenied
         asked = request.POST if request.method == "POST" else (request.GET if "month" in request.GET else None)
@@ -153,9 +285,7 @@ class BillingRunAdmin(ReadOnlyAdmin):
         month: BillingMonth | None = form.cleaned_data["month"] if form.is_valid() else None
         if month is not None and request.method == "POST":
             try:
-                run = start_run(month=month, actor=actor_of(request), now=timezone.now())
-                pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("pk")
-                enqueue(list(pending.values_list("pk", flat=True)), actor=actor_of(request))
+                run = begin_steps(month=month, actor=actor_of(request), now=timezone.now())
             except DomainError as refusal:
                 form.refuse(refusal)
             else:
@@ -213,10 +343,15 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> PreviewRow:
     )
 
 
-def _amounts(invoice: Invoice | None) -> dict[str, str]:
-    if invoice is None:
-        return {}
-    return {"supply": won(invoice.supply_krw), "vat": won(invoice.vat_krw), "total": won(invoice.total_krw)}
+def _amounts(item: BillingRunItem) -> dict[str, Any]:
+    """The invoice's amounts, or the draft's while there is none."""
+    draft: BillingDraft | None = getattr(item, "draft", None)
+    labels = dict(BillingDraft.Anomaly.choices)
+    odd = {"anomalies": [labels[each] for each in draft.anomalies]} if draft else {}
+    source = item.invoice or draft
+    if source is None:
+        return odd
+    return odd | {"supply": won(source.supply_krw), "vat": won(source.vat_krw), "total": won(source.total_krw)}
 
 
 class RunMonthFilter(MonthFilter):

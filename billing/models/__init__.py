@@ -8,7 +8,7 @@ from billing.models.ledger import LedgerEntry, LedgerTransaction
 from billing.models.payments import Allocation, AllocationReversal, Payment, PaymentReversal, Refund
 from billing.models.prepayments import Prepayment, PrepaymentWithdrawal, TopUpRequest, TopUpSetting
 from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
-from billing.models.runs import BillingRun, BillingRunItem
+from billing.models.runs import BillingDraft, BillingRun, BillingRunItem
 from billing.models.spending import SpendingAccount
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
 
@@ -16,6 +16,7 @@ __all__ = [
     "Alert",
     "Allocation",
     "AllocationReversal",
+    "BillingDraft",
     "BillingRun",
     "BillingRunItem",
     "Delivery",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from accounts.models import Customer
-from billing.models import BillingRun, BillingRunItem, Invoice
+from billing.models import BillingDraft, BillingRun, BillingRunItem, Invoice
+from billing.selectors.drafts import run_status
 from billing.selectors.previews import MonthPreview
+from billing.selectors.readiness import Finding
 from catalog.money import decimal_text
 from usage.models import BillingPeriod
 from usage.periods import BillingMonth
@@ -69,6 +72,40 @@ def run_dict(run: BillingRun, *, customer: Customer | None = None) -> dict[str, 
             if not item.invoice
         ],
     }
+
+
+def status_dict(run: BillingRun) -> dict[str, Any]:
+    """How far a run is, for `close_status`; won as integers, USD as plain decimal strings."""
+    status = run_status(run)
+    odd = BillingDraft.objects.filter(item__run=run).exclude(anomalies=[]).select_related("item__customer")
+    return {
+        "stage": status.stage.value,
+        "in_steps": run.is_stepwise,
+        "customers": status.counts,
+        "drafted": status.drafted,
+        "supply_krw": status.supply_krw,
+        "vat_krw": status.vat_krw,
+        "total_krw": status.total_krw,
+        "anomalies": status.anomalies,
+        "odd": [
+            {
+                "customer": draft.item.customer.slug,
+                "anomalies": draft.anomalies,
+                "supply_krw": draft.supply_krw,
+                "previous_supply_krw": draft.previous_supply_krw,
+            }
+            for draft in odd.order_by("item__customer__slug")
+        ],
+        "rates_confirmed_by": run.rates_confirmed_by or None,
+        "drafted_by": run.drafted_by or None,
+        "approved_by": run.approved_by or None,
+        "deliveries": status.deliveries,
+    }
+
+
+def findings_dicts(findings: list[Finding]) -> list[dict[str, Any]]:
+    """What readiness found."""
+    return [asdict(finding) for finding in findings]
 
 
 def preview_dict(month: BillingMonth, previews: list[tuple[Customer, MonthPreview]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from accounts.models import Customer
 from billing.errors import MonthNotEnded
 from billing.models import BillingRun, BillingRunItem, Invoice
 from billing.selectors.bills import month_bill
+from billing.selectors.drafts import require_approval
 from billing.selectors.previews import quarantine_problem, require_identities
 from billing.services.issuing import issue_invoice
 from usage.models import BillingPeriod
@@ -57,10 +58,10 @@ def close_customer(*, item_id: int, actor: str, now: datetime) -> BillingRunItem
         with transaction.atomic():
             return _close_item(item_id=item_id, actor=actor, now=now)
     except DomainError as refusal:
-        return _park(item_id=item_id, code=refusal.code, reason=refusal.message, now=now)
+        return park(item_id=item_id, code=refusal.code, reason=refusal.message, now=now)
     except Exception as error:
         logger.exception("closing billing run item %s failed", item_id)
-        return _park(item_id=item_id, code="internal_error", reason=f"{type(error).__name__}: see the log", now=now)
+        return park(item_id=item_id, code="internal_error", reason=f"{type(error).__name__}: see the log", now=now)
 
 
 def finish_run(*, run: BillingRun, now: datetime) -> None:
@@ -97,6 +98,8 @@ def _close_item(*, item_id: int, actor: str, now: datetime) -> BillingRunItem | 
     if quarantined:
         raise quarantine_problem(customer, month, quarantined)
     bill = month_bill(customer, month)
+    if item.run.is_stepwise:
+        require_approval(item, bill)
     if bill is None:
         _close_period(period, outcome=BillingPeriod.Outcome.NO_USAGE, now=now)
         return _done(item, invoice=None, now=now)
@@ -120,7 +123,8 @@ def _done(item: BillingRunItem, *, invoice: Invoice | None, now: datetime) -> Bi
     return item
 
 
-def _park(*, item_id: int, code: str, reason: str, now: datetime) -> BillingRunItem:
+def park(*, item_id: int, code: str, reason: str, now: datetime) -> BillingRunItem:
+    """Note what is missing; the customer waits for a person, the others go on."""
     BillingRunItem.objects.filter(pk=item_id, status=PENDING).update(
         status=PARKED, reason_code=code, reason=reason[:500], updated_at=now
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEntry, User
+from accounts.models import User
 from billing.models import BillingRun, BillingRunItem, Invoice
 from config.celery import app
 from tests.admin.house import make_root
@@ -63,43 +64,66 @@ def test_the_figures_come_first_and_write_nothing(desk: Client) -> None:
     assert (BillingRun.objects.count(), Invoice.objects.count(), BillingPeriod.objects.count()) == (0, 0, 0)
 
 
-def test_the_button_closes_the_month_and_parks_who_can_t_be_billed(desk: Client, operator: User, eager: None) -> None:
+def take(desk: Client, run: BillingRun, step: str, **answers: str) -> HttpResponse:
+    return desk.post(f"/admin/billing/billingrun/{run.pk}/{step}/", answers)
+
+
+def test_the_month_is_closed_in_steps_by_two_people(desk: Client, operator: User, eager: None) -> None:
     answer = desk.post(CLOSE, {"month": "2026-10"})
     run = BillingRun.objects.get()
-    assert answer.headers["Location"] == reverse("admin:billing_billingrun_change", args=[run.pk])
-    assert items() == [("gaon", "done", ""), ("naru", "parked", "no_tax_profile")]
-    assert (run.actor, run.finished_at is not None) == (operator.email, True)
-    [invoice] = Invoice.objects.all()
-    assert (invoice.number, invoice.customer.slug, invoice.total_krw) == ("INV-202610-0001", "gaon", 1_811_765)
-    assert AuditEntry.objects.get(action="issue_invoice").actor == operator.email
-
-    page = desk.get(answer.headers["Location"])
+    page_of_run = reverse("admin:billing_billingrun_change", args=[run.pk])
+    assert answer.headers["Location"] == page_of_run
+    page = desk.get(page_of_run)
+    assert "waits for its exchange rate to be confirmed" in page.content.decode()
     assert "Refresh" not in page.headers
+    evidence = desk.get(f"/admin/billing/billingrun/{run.pk}/confirm_rates/").content.decode()
+    assert "1,400.00 (test, 2026-10-30)" in evidence
+    assert take(desk, run, "confirm_rates", reason="checked").headers["Location"] == page_of_run
+    assert take(desk, run, "draft").headers["Location"] == page_of_run
+    assert items() == [("gaon", "pending", ""), ("naru", "parked", "no_tax_profile")]
+    page = desk.get(page_of_run)
     shown = [(row["item"].customer.slug, row["problem"], row.get("total")) for row in page.context["run_rows"]]
     assert shown == [("naru", "no tax profile", None), ("gaon", "", "1,811,765")]
+    assert Invoice.objects.count() == 0
+
+    refused = take(desk, run, "approve", reason="looked at it")
+    assert refused.context["form"].non_field_errors() == [
+        f"{operator.email} asked for these drafts: somebody else has to approve them"
+    ]
+    second = Client(headers={"accept-language": "en"})
+    second.force_login(User.objects.create_superuser("second@operator.example"))
+    assert "1,811,765" in second.get(f"/admin/billing/billingrun/{run.pk}/approve/").content.decode()
+    assert take(second, run, "approve", reason="looked at it").headers["Location"] == page_of_run
+    assert take(second, run, "issue").headers["Location"] == page_of_run
+    run.refresh_from_db()
+    assert items() == [("gaon", "done", ""), ("naru", "parked", "no_tax_profile")]
+    assert (run.actor, run.approved_by) == (operator.email, "second@operator.example")
+    assert run.finished_at is not None
+    [invoice] = Invoice.objects.all()
+    assert (invoice.number, invoice.customer.slug, invoice.total_krw) == ("INV-202610-0001", "gaon", 1_811_765)
+    page = desk.get(page_of_run)
     assert page.context["run_counts"] == {"total": 2, "pending": 0, "parked": 1, "done": 1}
     left = desk.get(CLOSE + "?month=2026-10")
     assert [row.customer.slug for row in left.context["rows"]] == ["naru"]
-
-    desk.post(CLOSE, {"month": "2026-10"})
-    assert items() == [("gaon", "done", ""), ("naru", "parked", "no_tax_profile")]
-    assert Invoice.objects.count() == 1
 
 
 def test_one_task_a_customer_is_enqueued_and_the_page_reloads_until_they_are_through(
     desk: Client, operator: User
 ) -> None:
+    desk.post(CLOSE, {"month": "2026-10"})
+    run = BillingRun.objects.get()
+    take(desk, run, "confirm_rates", reason="checked")
     with app.connection_for_write() as broker:
         channel = broker.default_channel
         while channel.basic_get("money"):  # left by other tests
             pass
-        answer = desk.post(CLOSE, {"month": "2026-10"})
+        take(desk, run, "draft")
         waiting = [channel.basic_get("money").payload for _ in range(2)]
         assert channel.basic_get("money") is None
     pks = list(BillingRunItem.objects.order_by("pk").values_list("pk", flat=True))
-    assert [arguments for arguments, _options, _embed in waiting] == [[pk, operator.email] for pk in pks]
+    assert [arguments for arguments, _options, _embed in waiting] == [[pk] for pk in pks]
     assert {status for _customer, status, _code in items()} == {"pending"}
-    page = desk.get(answer.headers["Location"])
+    page = desk.get(reverse("admin:billing_billingrun_change", args=[run.pk]))
     assert page.headers["Refresh"] == "3"
     assert page.context["run_counts"] == {"total": 2, "pending": 2, "parked": 0, "done": 0}
 
@@ -123,10 +147,13 @@ def test_a_month_that_can_t_be_read_is_refused(text: str, desk: Client) -> None:
 
 
 def test_a_broker_that_is_away_is_said_and_loses_nothing(desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.post(CLOSE, {"month": "2026-10"})
+    run = BillingRun.objects.get()
+    take(desk, run, "confirm_rates", reason="checked")
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")  # nobody listens there
     monkeypatch.setattr(app, "_pool", None)
     monkeypatch.setattr(app.amqp, "_producer_pool", None)
-    answer = desk.post(CLOSE, {"month": "2026-10"})
-    sentence = "the broker can't be reached, so no worker was told; start the month again later"
+    answer = take(desk, run, "draft")
+    sentence = "the broker can't be reached, so no worker was told; ask for the drafts again later"
     assert (answer.status_code, dict(answer.context["form"].errors)) == (200, {"__all__": [sentence]})
     assert items() == [("gaon", "pending", ""), ("naru", "pending", "")]

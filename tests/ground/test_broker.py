@@ -174,6 +174,7 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
     assert all_exist == "True"
     assert {route.split()[0]: route.split()[1] for route in routes} == {
         "billing.tasks.close_customer": "money",
+        "billing.tasks.draft_customer": "money",
         "billing.tasks.deliver_due": "documents",
         "billing.tasks.fetch_rates": "low",
         "billing.tasks.raise_alerts": "low",

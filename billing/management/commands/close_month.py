@@ -16,21 +16,27 @@ from accounts.management.commanding import JsonCommand
 from accounts.models import Customer
 from accounts.selectors import customer_by_slug
 from billing.models import BillingRun, BillingRunItem
+from billing.selectors.drafts import run_in_steps
 from billing.selectors.previews import month_preview
-from billing.selectors.runs import preview_dict, run_dict
+from billing.selectors.readiness import readiness
+from billing.selectors.runs import findings_dicts, preview_dict, run_dict, status_dict
 from billing.services.closing import close_customer, finish_run, start_run
+from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customer, request_drafts
 from billing.tasks import close_customer as close_customer_task
 from billing.tasks import deliver_due
 from usage.periods import KST, BillingMonth
 
 ACTOR = "command close_month"
+STEPS = ("readiness", "rates", "drafts", "approve", "issue")
+PROGRESS_EVERY = 100
 
 
 class Command(JsonCommand):
     help = (
         "Close a KST month: one invoice a customer, issued with its number, ledger entries, tax invoice record and mail. "
         "Customers are shared out to the Celery workers that run, and this command works along with them. Repeating it "
-        "changes nothing that is closed and takes up what was parked."
+        "changes nothing that is closed and takes up what was parked. With --step it goes one step at a time, and what is "
+        "issued was approved by a second person."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,8 +44,20 @@ class Command(JsonCommand):
         parser.add_argument("month", help="YYYY-MM")
         parser.add_argument("--preview", action="store_true", help="compute and show, write nothing")
         parser.add_argument("--customer", metavar="SLUG", help="this customer only")
+        parser.add_argument("--step", choices=STEPS, help="only this step, in this order: " + ", ".join(STEPS))
+        parser.add_argument("--actor", metavar="EMAIL", help="who takes the step; needed with --step")
+        parser.add_argument("--reason", default="", help="what was looked at; needed to approve")
 
-    def run(self, month: str, preview: bool, customer: str | None, **_: Any) -> dict[str, Any]:
+    def run(
+        self,
+        month: str,
+        preview: bool,
+        customer: str | None,
+        step: str | None,
+        actor: str | None,
+        reason: str,
+        **_: Any,
+    ) -> dict[str, Any]:
         try:
             period = BillingMonth.parse(month)
         except ValueError as error:
@@ -47,6 +65,10 @@ class Command(JsonCommand):
         one = customer_by_slug(customer) if customer else None
         if preview:
             return self.preview(period, one)
+        if step is not None:
+            if one is not None or not actor:
+                raise InvalidInput("--step: goes with --actor, and is taken for all customers", field="step")
+            return self.take_step(period, step, actor=actor, reason=reason)
         run = start_run(month=period, actor=ACTOR, now=timezone.now(), customer=one)
         self.work_off(run)
         finish_run(run=run, now=timezone.now())
@@ -57,6 +79,32 @@ class Command(JsonCommand):
         today = timezone.now().astimezone(KST).date()
         chosen = [one] if one else Customer.objects.order_by("slug")
         return preview_dict(month, [(customer, month_preview(customer, month, on=today)) for customer in chosen])
+
+    def take_step(self, month: BillingMonth, step: str, *, actor: str, reason: str) -> dict[str, Any]:
+        """One step of a run in steps, and how far the run is then."""
+        now = timezone.now()
+        if step == "readiness":
+            findings = readiness(month, on=now.astimezone(KST).date())
+            return {"month": str(month), "readiness": findings_dicts(findings)}
+        run = begin_steps(month=month, actor=actor, now=now) if step in {"rates", "drafts"} else run_in_steps(month)
+        if step == "rates":
+            confirm_rates(run=run, actor=actor, reason=reason, now=now)
+        elif step == "drafts":
+            items = request_drafts(run=run, actor=actor, now=now)
+            for number, item_id in enumerate(items, start=1):
+                draft_customer(item_id=item_id, now=now)
+                if number % PROGRESS_EVERY == 0 or number == len(items):
+                    self.progress(f"{run}: {number} of {len(items)} drafts")
+        elif step == "approve":
+            approve_run(run=run, actor=actor, reason=reason, now=now)
+        else:
+            self.work_off(run)
+            finish_run(run=run, now=timezone.now())
+            self.nudge(deliver_due.delay)
+            run.refresh_from_db()
+            return {**run_dict(run), "status": status_dict(run)}
+        run.refresh_from_db()
+        return {"month": str(month), "status": status_dict(run)}
 
     def work_off(self, run: BillingRun) -> None:
         """Hand every pending customer to the workers, then take whichever nobody has taken until none is left."""
@@ -81,6 +129,18 @@ class Command(JsonCommand):
             self.progress(f"no worker was told ({error}); going on alone")
 
     def show(self, answer: dict[str, Any]) -> None:
+        for finding in answer.get("readiness", ()):
+            sign = "stops" if finding["stops"] else "look"
+            self.stdout.write(f"{sign:<6} {finding['code']} {finding['customer'] or ''}: {finding['detail']}")
+        if "status" in answer:
+            status = answer["status"]
+            self.stdout.write(
+                f"{answer['month']}: {status['stage']}; {status['drafted']} drafts, 합계 {status['total_krw']:,}원"
+            )
+            for odd in status["odd"]:
+                self.stdout.write(f"look   {odd['customer']}: {', '.join(odd['anomalies'])}")
+        if "invoices" not in answer:
+            return
         for row in answer["invoices"]:
             self.stdout.write(
                 f"{row['number'] or 'preview':<18}{row['customer']:<20}USD {row['cost_usd']:>14}  "

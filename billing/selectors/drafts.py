@@ -1,0 +1,169 @@
+"""What a run in steps shows for approval: drafts, what is odd about them, and how far the run is. Writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+from django.db.models import Count, Sum
+
+from accounts.models import Customer
+from billing.errors import ChangedSinceApproval, NotApproved, StepNotPossible
+from billing.models import BillingDraft, BillingRun, BillingRunItem, Delivery, Invoice
+from billing.selectors.bills import MonthBill
+from catalog.money import ZERO, decimal_text
+from usage.models import UsageRollup
+from usage.periods import BillingMonth
+
+#: A change against last month that somebody should look at.
+NOTABLE_CHANGE = Fraction(30, 100)
+
+
+class Stage(StrEnum):
+    """The step that a run waits for."""
+
+    RATES = "rates"
+    DRAFTS = "drafts"
+    APPROVAL = "approval"
+    ISSUE = "issue"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run at a glance. Counts are customers; `deliveries` are mails and tax invoices by their status."""
+
+    stage: Stage
+    counts: dict[str, int]
+    drafted: int
+    anomalies: dict[str, int]
+    supply_krw: int
+    vat_krw: int
+    total_krw: int
+    deliveries: dict[str, int]
+
+
+def run_in_steps(month: BillingMonth) -> BillingRun:
+    """The run of a month that was begun in steps. Raises StepNotPossible where there is none."""
+    run = BillingRun.objects.filter(month=month.first_on, is_stepwise=True).first()
+    if run is None:
+        raise StepNotPossible(f"the close of {month} was not begun in steps: confirm its rates first", field="month")
+    return run
+
+
+def bill_digest(bill: MonthBill | None) -> str:
+    """SHA-256 over every figure of a bill; empty where there is nothing to bill."""
+    if bill is None:
+        return ""
+    content: list[Any] = [
+        [str(bill.month), decimal_text(bill.cost_usd), decimal_text(bill.margin), bill.rounding.value],
+        [bill.totals.supply_krw, bill.totals.vat_krw, bill.totals.total_krw],
+        [bill.exchange.rule, str(bill.exchange.rate), bill.exchange.source, str(bill.exchange.source_date)],
+        [[str(day.used_on), str(day.rate), str(day.source_date)] for day in bill.exchange.daily],
+        [
+            [
+                line.kind,
+                str(line.usage.month),
+                line.usage.model_id,
+                decimal_text(line.usage.total.cost_usd),
+                line.amount_krw,
+            ]
+            for line in bill.lines
+        ],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def require_approval(item: BillingRunItem, bill: MonthBill | None) -> None:
+    """Raise unless this very bill was approved."""
+    if item.run.approved_at is None:
+        raise NotApproved("the drafts of this month were not approved yet", field="month")
+    draft = BillingDraft.objects.filter(item=item).first()
+    if draft is None or draft.digest != bill_digest(bill):
+        raise ChangedSinceApproval(
+            f"the bill of {item.customer.slug} changed after its draft was approved: draft and approve it again",
+            field="customer",
+        )
+
+
+def anomalies_of(
+    customer: Customer, month: BillingMonth, bill: MonthBill | None, *, previous_supply_krw: int | None
+) -> list[str]:
+    """What somebody should look at before this bill goes out (`BillingDraft.Anomaly`)."""
+    supply_krw = 0 if bill is None else bill.totals.supply_krw
+    found: list[str] = []
+    if previous_supply_krw:
+        change = Fraction(supply_krw - previous_supply_krw, previous_supply_krw)
+        if supply_krw == 0:
+            found.append(BillingDraft.Anomaly.ZERO)
+        elif change > NOTABLE_CHANGE:
+            found.append(BillingDraft.Anomaly.RISE)
+        elif change < -NOTABLE_CHANGE:
+            found.append(BillingDraft.Anomaly.FALL)
+    if bill is not None and _is_sold_below_cost(customer, month, bill.margin):
+        found.append(BillingDraft.Anomaly.NEGATIVE_MARGIN)
+    return found
+
+
+def previous_supply_krw(customer: Customer, month: BillingMonth) -> int | None:
+    """Supply of the invoice of the month before; None where none was issued."""
+    issued = Invoice.objects.filter(customer=customer, month=month.previous().first_on)
+    return (
+        issued.exclude(status__in=(Invoice.Status.DRAFT, Invoice.Status.VOID))
+        .values_list("supply_krw", flat=True)
+        .first()
+    )
+
+
+def upstream_cost_usd(customer: Customer, month: BillingMonth) -> Decimal:
+    """What the upstreams said they charged for everything that the month bills."""
+    rows = UsageRollup.objects.filter(customer=customer, billing_month=month.first_on)
+    return rows.aggregate(total=Sum("upstream_cost_usd"))["total"] or ZERO
+
+
+def run_status(run: BillingRun) -> RunStatus:
+    """How far a run is."""
+    counts = dict.fromkeys(BillingRunItem.Status.values, 0)
+    counts |= dict(run.items.order_by().values_list("status").annotate(Count("pk")))
+    drafts = BillingDraft.objects.filter(item__run=run)
+    sums = drafts.aggregate(*(Sum(name) for name in ("supply_krw", "vat_krw", "total_krw")))
+    anomalies: dict[str, int] = {}
+    for found in drafts.exclude(anomalies=[]).values_list("anomalies", flat=True):
+        for anomaly in found:
+            anomalies[anomaly] = anomalies.get(anomaly, 0) + 1
+    deliveries = Delivery.objects.filter(invoice__month=run.month).order_by().values_list("status")
+    pending = run.items.filter(status=BillingRunItem.Status.PENDING)
+    return RunStatus(
+        stage=_stage(run, pending=counts[BillingRunItem.Status.PENDING], undrafted=pending.filter(draft=None).count()),
+        counts=counts,
+        drafted=drafts.count(),
+        anomalies=dict(sorted(anomalies.items())),
+        supply_krw=sums["supply_krw__sum"] or 0,
+        vat_krw=sums["vat_krw__sum"] or 0,
+        total_krw=sums["total_krw__sum"] or 0,
+        deliveries=dict(deliveries.annotate(Count("pk"))),
+    )
+
+
+def _stage(run: BillingRun, *, pending: int, undrafted: int) -> Stage:
+    if not pending:
+        return Stage.DONE
+    if not run.is_stepwise or run.approved_at is not None:
+        return Stage.ISSUE
+    if run.rates_confirmed_at is None:
+        return Stage.RATES
+    return Stage.DRAFTS if run.drafted_at is None or undrafted else Stage.APPROVAL
+
+
+def _is_sold_below_cost(customer: Customer, month: BillingMonth, margin: Decimal) -> bool:
+    """Usage of a day, key, app and price for which no upstream named a charge counts on neither side."""
+    rows = UsageRollup.objects.filter(customer=customer, billing_month=month.first_on, upstream_cost_usd__gt=0)
+    sums = rows.aggregate(cost=Sum("cost_usd"), charged=Sum("upstream_cost_usd"))
+    if sums["charged"] is None:
+        return False
+    return Fraction(sums["cost"]) / (1 - Fraction(margin)) < Fraction(sums["charged"])

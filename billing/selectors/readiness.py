@@ -1,0 +1,110 @@
+"""What a month still lacks before it can be billed, found before anything is computed. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.db.models import Count, Exists, Max, OuterRef, Q
+
+from accounts.models import Customer, TaxProfile
+from accounts.selectors import seller_profile_in_force
+from billing.models import MarginRule
+from billing.selectors.exchange import rate_in_force
+from billing.selectors.margins import negative_margin
+from catalog.money import decimal_text
+from usage.models import QuarantinedEvent, UsageRollup
+from usage.periods import BillingMonth
+from usage.selectors import customers_with_usage
+
+#: A customer that used something on most days and nothing on the last ones may have a source that is late.
+_BUSY_DAYS = 10
+_SILENT_DAYS = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing. `stops`: the customer (everybody where there is none) would be parked; otherwise it is worth a look."""
+
+    code: str
+    customer: str | None
+    detail: str
+    stops: bool
+
+
+def readiness(month: BillingMonth, *, on: date) -> list[Finding]:
+    """What is missing or odd, with the identities in force on the day `on`: what stops a customer first."""
+    customers = list(customers_with_usage(month))
+    findings = [
+        *_identities(customers, on),
+        *_rates(customers, month),
+        *_margins(customers, month),
+        *_quarantine(customers, month),
+        *_silent_sources(customers, month),
+        *_losses(month),
+    ]
+    return sorted(findings, key=lambda one: (not one.stops, one.code, one.customer or ""))
+
+
+def _identities(customers: list[Customer], on: date) -> Iterable[Finding]:
+    if seller_profile_in_force(on=on) is None:
+        yield Finding("no_seller_profile", None, "our own seller profile is not set up yet", stops=True)
+    profiles = TaxProfile.objects.filter(customer=OuterRef("pk"), valid_from__lte=on)
+    pks = [customer.pk for customer in customers]
+    for slug in Customer.objects.filter(~Exists(profiles), pk__in=pks).values_list("slug", flat=True):
+        yield Finding("no_tax_profile", slug, f"no tax profile is in force on {on}", stops=True)
+
+
+def _rates(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:
+    rules = {customer.exchange_rule for customer in customers}
+    if Customer.ExchangeRule.MONTH_END in rules and rate_in_force(on=month.last_on) is None:
+        detail = f"no exchange rate was published on or up to 14 days before {month.last_on}"
+        yield Finding("no_exchange_rate", None, detail, stops=True)
+    if Customer.ExchangeRule.DAILY not in rules:
+        return
+    daily = [customer.pk for customer in customers if customer.exchange_rule == Customer.ExchangeRule.DAILY]
+    used = UsageRollup.objects.filter(customer__in=daily, billing_month=month.first_on)
+    for day in used.order_by("day").values_list("day", flat=True).distinct():
+        if rate_in_force(on=day) is None:
+            yield Finding("no_exchange_rate", None, f"no exchange rate holds for {day} (daily rule)", stops=True)
+
+
+def _margins(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:
+    on = month.last_on
+    rules = MarginRule.objects.filter(
+        Q(effective_to__isnull=True) | Q(effective_to__gt=on), effective_from__lte=on
+    ).values_list("customer_id", flat=True)
+    covered = set(rules)
+    for customer in customers:
+        if not covered & {customer.pk, None}:
+            yield Finding("no_margin_rule", customer.slug, f"no margin rule covers {on}", stops=True)
+
+
+def _quarantine(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:
+    waiting = QuarantinedEvent.objects.filter(
+        billing_month=month.first_on, status=QuarantinedEvent.Status.OPEN, customer__in=customers
+    )
+    for slug, count in waiting.order_by("customer__slug").values_list("customer__slug").annotate(Count("pk")):
+        yield Finding("quarantined_usage", slug, f"{count} events wait for a price", stops=True)
+
+
+def _silent_sources(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:
+    rows = UsageRollup.objects.filter(
+        customer__in=customers, billing_month=month.first_on, day__range=(month.first_on, month.last_on)
+    )
+    busy = (
+        rows.order_by("customer__slug")
+        .values_list("customer__slug")
+        .annotate(days=Count("day", distinct=True), last=Max("day"))
+    )
+    for slug, days, last in busy:
+        if days >= _BUSY_DAYS and month.last_on - last >= timedelta(days=_SILENT_DAYS):
+            detail = f"used something on {days} days and nothing after {last}: is a source late?"
+            yield Finding("late_source", slug, detail, stops=False)
+
+
+def _losses(month: BillingMonth) -> Iterable[Finding]:
+    for loss in negative_margin(month):
+        detail = f"{loss.model_id} sold below the upstream's charge of USD {decimal_text(loss.upstream_cost_usd)}"
+        yield Finding("negative_margin", None, detail, stops=False)

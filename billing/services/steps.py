@@ -1,0 +1,147 @@
+"""Closing a month in steps: rates confirmed, drafts and what is odd about them, a second person's approval, issue.
+
+`closing` issues. Each step can be repeated. What was issued stays issued; whatever is drafted anew has to be approved anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts.errors import DomainError, InvalidInput
+from accounts.models import Customer
+from accounts.services import record_audit
+from billing.errors import NoExchangeRate, SamePerson, StepNotPossible
+from billing.models import BillingDraft, BillingRun, BillingRunItem
+from billing.selectors.bills import month_bill
+from billing.selectors.drafts import anomalies_of, bill_digest, previous_supply_krw, upstream_cost_usd
+from billing.selectors.exchange import rate_in_force
+from billing.selectors.previews import quarantine_problem, require_identities
+from billing.services.closing import park, start_run
+from catalog.money import ZERO, decimal_text
+from usage.periods import KST, BillingMonth
+from usage.selectors import open_quarantine
+
+logger = logging.getLogger(__name__)
+
+PENDING = BillingRunItem.Status.PENDING
+
+
+@transaction.atomic
+def begin_steps(*, month: BillingMonth, actor: str, now: datetime) -> BillingRun:
+    """The run of a month in steps, made or taken up again; parked customers become pending. Raises MonthNotEnded."""
+    run = start_run(month=month, actor=actor, now=now)
+    if not run.is_stepwise:
+        run.is_stepwise = True
+        run.save(update_fields=["is_stepwise"])
+    return run
+
+
+@transaction.atomic
+def confirm_rates(*, run: BillingRun, actor: str, reason: str, now: datetime) -> BillingRun:
+    """Confirm the exchange rate that the month will be billed at.
+
+    Raises NoExchangeRate where a customer that is pending has a rule that needs a published rate and none is there.
+    """
+    run = _held(run)
+    month = BillingMonth(run.month.year, run.month.month)
+    rules = set(run.items.filter(status=PENDING).values_list("customer__exchange_rule", flat=True))
+    rate = rate_in_force(on=month.last_on)
+    if rate is None and rules - {Customer.ExchangeRule.FIXED}:
+        raise NoExchangeRate(f"no exchange rate was published on or up to 14 days before {month.last_on}", field="rate")
+    run.rates_confirmed_at, run.rates_confirmed_by = now, actor
+    run.save(update_fields=["rates_confirmed_at", "rates_confirmed_by"])
+    evidence = {} if rate is None else {"rate": decimal_text(rate.rate), "rate_on": rate.rate_on.isoformat()}
+    record_audit(actor=actor, action="confirm_rates", subject=run, reason=reason, data=evidence)
+    return run
+
+
+@transaction.atomic
+def request_drafts(*, run: BillingRun, actor: str, now: datetime) -> list[int]:
+    """Ask for the drafts of every pending customer, old ones anew; an approval that was given is gone.
+
+    Returns the ids of the items that `draft_customer` has to compute. Raises StepNotPossible before the rates are confirmed.
+    """
+    run = _held(run)
+    if run.rates_confirmed_at is None:
+        raise StepNotPossible("the exchange rate of this month was not confirmed yet", field="month")
+    run.drafted_at, run.drafted_by, run.approved_at, run.approved_by = now, actor, None, ""
+    run.save(update_fields=["drafted_at", "drafted_by", "approved_at", "approved_by"])
+    items = list(run.items.filter(status=PENDING).order_by("pk").values_list("pk", flat=True))
+    BillingDraft.objects.filter(item_id__in=items).delete()
+    record_audit(actor=actor, action="request_drafts", subject=run, data={"customers": len(items)})
+    return items
+
+
+def draft_customer(*, item_id: int, now: datetime) -> BillingRunItem | None:
+    """Compute one customer's draft, or park the customer with what is missing. None where it is not pending."""
+    try:
+        with transaction.atomic():
+            return _draft_item(item_id, now)
+    except DomainError as refusal:
+        return park(item_id=item_id, code=refusal.code, reason=refusal.message, now=now)
+    except Exception as error:
+        logger.exception("drafting billing run item %s failed", item_id)
+        return park(item_id=item_id, code="internal_error", reason=f"{type(error).__name__}: see the log", now=now)
+
+
+@transaction.atomic
+def approve_run(*, run: BillingRun, actor: str, reason: str, now: datetime) -> BillingRun:
+    """Approve the drafts, anomalies included; the reason says what was looked at.
+
+    Raises StepNotPossible while a pending customer has no draft, SamePerson for who asked for the drafts.
+    """
+    if not reason.strip():
+        raise InvalidInput("reason: say what was looked at", field="reason")
+    run = _held(run)
+    if run.drafted_at is None or run.items.filter(status=PENDING, draft=None).exists():
+        raise StepNotPossible("not every customer has a draft yet", field="month")
+    if actor == run.drafted_by:
+        raise SamePerson(f"{actor} asked for these drafts: somebody else has to approve them", field="actor")
+    run.approved_at, run.approved_by = now, actor
+    run.save(update_fields=["approved_at", "approved_by"])
+    drafts = BillingDraft.objects.filter(item__run=run, item__status=PENDING)
+    totals = drafts.values_list("total_krw", "anomalies")
+    data = {"total_krw": sum(total for total, _ in totals), "anomalies": sum(bool(odd) for _, odd in totals)}
+    record_audit(actor=actor, action="approve_run", subject=run, reason=reason, data=data)
+    return run
+
+
+def _held(run: BillingRun) -> BillingRun:
+    """The run, locked until the transaction ends: steps of one month come one after the other."""
+    return BillingRun.objects.select_for_update().get(pk=run.pk)
+
+
+def _draft_item(item_id: int, now: datetime) -> BillingRunItem | None:
+    item = (
+        BillingRunItem.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("run", "customer")
+        .filter(pk=item_id, status=PENDING, draft=None)
+        .first()
+    )
+    if item is None:
+        return None
+    customer, month = item.customer, BillingMonth(item.run.month.year, item.run.month.month)
+    quarantined = open_quarantine(customer, month).count()
+    if quarantined:
+        raise quarantine_problem(customer, month, quarantined)
+    bill = month_bill(customer, month)
+    if bill is not None and bill.totals.supply_krw:
+        require_identities(customer, on=now.astimezone(KST).date())
+    previous = previous_supply_krw(customer, month)
+    BillingDraft.objects.create(
+        item=item,
+        cost_usd=ZERO if bill is None else bill.cost_usd,
+        upstream_cost_usd=upstream_cost_usd(customer, month),
+        supply_krw=0 if bill is None else bill.totals.supply_krw,
+        vat_krw=0 if bill is None else bill.totals.vat_krw,
+        total_krw=0 if bill is None else bill.totals.total_krw,
+        line_count=0 if bill is None else len(bill.lines),
+        previous_supply_krw=previous,
+        anomalies=anomalies_of(customer, month, bill, previous_supply_krw=previous),
+        digest=bill_digest(bill),
+        computed_at=now,
+    )
+    return item
