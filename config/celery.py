@@ -47,6 +47,8 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "sync the catalog": {"task": "billing.tasks.sync_catalog", "schedule": crontab(minute=7)},
     "raise alerts": {"task": "billing.tasks.raise_alerts", "schedule": crontab(minute=37)},
     "mail alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0},
+    # Looks; it does something only when a model that events wait for has got a price.
+    "price what waited": {"task": "usage.tasks.rate_quarantine", "schedule": 120.0},
     "have next months' partitions": {"task": "usage.tasks.make_partitions", "schedule": crontab(hour=18, minute=5)},
 }
 

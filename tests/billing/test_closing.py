@@ -17,7 +17,8 @@ from tests.billing import month
 from tests.billing.factories import ACTOR, CORPORATION
 from tests.billing.month import DOLLAR, LATER, NOVEMBER, NOW, OCTOBER, close, open_house, outcome, publish, tenant, use
 from usage.models import BillingPeriod, QuarantinedEvent
-from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.services.quarantine import exclude_quarantined
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 

@@ -181,4 +181,5 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
         "billing.tasks.send_alerts": "low",
         "billing.tasks.sync_catalog": "low",
         "usage.tasks.make_partitions": "ingest",
+        "usage.tasks.rate_quarantine": "ingest",
     }

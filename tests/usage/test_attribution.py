@@ -14,7 +14,7 @@ from tests.usage.factories import NOW, customer, ingest, line, model, violations
 from usage.models import UsageApp, UsageHour, UsageRollup
 from usage.services import attribution
 from usage.services.attribution import app_ids
-from usage.services.quarantine import rate_quarantined
+from usage.services.rerating import rate_quarantined
 
 
 def from_app(event_id: str, title: str = "", referer: str = "", **changes: Any) -> bytes:

@@ -12,7 +12,8 @@ from tests.usage.factories import MODEL, NOW, customer, ingest, line, model, vio
 from usage.audit import MAX_LISTED, check_usage
 from usage.models import UsageEvent
 from usage.selectors import quarantined_event
-from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.services.quarantine import exclude_quarantined
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 

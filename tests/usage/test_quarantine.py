@@ -14,7 +14,8 @@ from tests.usage.factories import ACTOR, LONG_AGO, NOW, OCTOBER, customer, inges
 from usage.errors import AlreadyResolved, ReasonMissing
 from usage.models import QuarantinedEvent, UsageEvent, UsageRollup
 from usage.selectors import month_lines, open_quarantine, quarantined_event
-from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.services.quarantine import exclude_quarantined
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 
@@ -98,7 +99,7 @@ def test_a_price_that_came_too_late_prices_nothing() -> None:
 
 
 def test_many_events_are_priced_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("usage.services.quarantine.CHUNK_EVENTS", 7)
+    monkeypatch.setattr("usage.services.rerating.CHUNK_EVENTS", 7)
     ingest(*(line(f"n{number}", model=NEW, customer=("hanbit", "gaon")[number % 2]) for number in range(40)))
     model(NEW)
     done = rate_quarantined(actor=ACTOR, now=LATER)

@@ -12,7 +12,7 @@ from tests.shared import shared_data
 from tests.usage.factories import NOW, customer, ingest, line, model, violations
 from usage.dialects import DIALECTS
 from usage.models import QuarantinedEvent, UsageEvent, UsageRollup
-from usage.services.quarantine import rate_quarantined
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 

@@ -32,8 +32,8 @@ from usage.errors import AlreadyResolved, InvalidReplacement, MonthClosed, Reaso
 from usage.models import QuarantinedEvent, UsageHour, UsageRollup, WithdrawnEvent
 from usage.selectors import month_lines
 from usage.services.locking import hold_customer
-from usage.services.quarantine import rate_quarantined
 from usage.services.replacing import exclude_priced_event, replace_event, replacement_id
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,8 @@ from tests.usage.factories import ACTOR, MODEL, NOW, OCTOBER, SEPTEMBER, close_p
 from tests.usage_api.asking import asked, get, key_of, refused
 from usage.api.events import arithmetic_text
 from usage.models import QuarantinedEvent
-from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.services.quarantine import exclude_quarantined
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 

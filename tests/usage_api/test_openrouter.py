@@ -17,7 +17,8 @@ from tests.models_api.catalogs import error
 from tests.usage.factories import ACTOR, MODEL, customer, ingest, line, model
 from tests.usage_api.asking import get, key_of
 from usage.models import QuarantinedEvent
-from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.services.quarantine import exclude_quarantined
+from usage.services.rerating import rate_quarantined
 
 FULL = {
     "prompt_tokens": 1_000,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
+from kombu.exceptions import KombuError
 
 from accounts.admin import (
     EMPTY,
@@ -19,27 +21,51 @@ from accounts.admin import (
     ReadOnlyAdmin,
     ReasonForm,
     change_link,
+    list_url,
     plain_decimal,
 )
 from catalog.models import Price
 from usage.admin.reading import REASONS, BilledInFilter, BoundedPaginator
-from usage.models import QuarantinedEvent, UsageEvent
-from usage.services.quarantine import exclude_quarantined, rate_quarantined
+from usage.models import QuarantinedEvent, RatingJob, UsageEvent
+from usage.services.quarantine import exclude_quarantined
+from usage.services.rerating import run_rating, start_rating
+from usage.tasks import rate_quarantine
+
+logger = logging.getLogger(__name__)
+
+RELOAD_SECONDS = "3"
 
 
 def _rate_again(event: QuarantinedEvent, answers: dict[str, Any], actor: str) -> str:
-    done = rate_quarantined(customer=event.customer, actor=actor, now=timezone.now())
+    """The first chunk here and now, the rest by a worker."""
+    job = start_rating(customer=event.customer, actor=actor, now=timezone.now())
+    job = run_rating(job_id=job.pk, clock=timezone.now, max_chunks=1)
+    if job.status == RatingJob.Status.RUNNING:
+        hand_over()
+        return _("%(slug)s: %(examined)d of %(total)d waiting events looked at, the rest follows.") % {
+            "slug": event.customer.slug,
+            "examined": job.examined,
+            "total": job.total,
+        }
     sentence = ngettext(
         "%(slug)s: %(rated)d of %(examined)d waiting event priced, USD %(cost)s.",
         "%(slug)s: %(rated)d of %(examined)d waiting events priced, USD %(cost)s.",
-        done.examined,
+        job.examined,
     )
     return sentence % {
         "slug": event.customer.slug,
-        "rated": done.rated,
-        "examined": done.examined,
-        "cost": plain_decimal(done.cost_usd),
+        "rated": job.rated,
+        "examined": job.examined,
+        "cost": plain_decimal(job.cost_usd),
     }
+
+
+def hand_over() -> None:
+    """Tell a worker. A broker that is away loses nothing: beat looks for unfinished runs as well."""
+    try:
+        rate_quarantine.delay()
+    except KombuError:
+        logger.exception("no worker could be told")
 
 
 def _exclude(event: QuarantinedEvent, answers: dict[str, Any], actor: str) -> str:
@@ -104,6 +130,9 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
         ),
     )
 
+    def list_links(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [(_("Pricing runs"), list_url(RatingJob))]
+
     fields = (
         "customer", "event", "occurred_at", "billing_month", "served_model", "why", "detail", "status", "cost_usd",
         "rated_price", "created_at", "resolved_at", "resolved_by", "resolution",
@@ -127,3 +156,35 @@ class QuarantinedEventAdmin(ReadOnlyAdmin):
     def rated_price(self, row: QuarantinedEvent) -> str:
         price = Price.objects.select_related("model").filter(pk=row.price_id or 0).first()
         return change_link(Price, price.pk, str(price)) if price else EMPTY
+
+
+@admin.register(RatingJob)
+class RatingJobAdmin(ReadOnlyAdmin):
+    """Runs with their progress; a page reloads itself while its run is under way."""
+
+    list_display = (
+        "started_at",
+        "customer",
+        "status",
+        "total",
+        "examined",
+        "rated",
+        "cost_usd",
+        "finished_at",
+        "actor",
+    )
+    list_filter = ("status", CustomerFilter)
+    list_select_related = ("customer",)
+    fields = (
+        "customer", "status", "total", "examined", "rated", "cost_usd", "started_at", "updated_at", "finished_at", "actor",
+        "error",
+    )  # fmt: skip
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        running = RatingJob.objects.filter(status=RatingJob.Status.RUNNING)
+        if object_id.isdecimal() and running.filter(pk=int(object_id)).exists():
+            response["Refresh"] = RELOAD_SECONDS
+        return response

@@ -6,12 +6,14 @@ from usage.models.events import UsageEvent
 from usage.models.fields import exact_usd
 from usage.models.periods import BillingPeriod
 from usage.models.quarantine import QuarantinedEvent
+from usage.models.rating_jobs import RatingJob
 from usage.models.rollups import UsageHour, UsageRollup
 from usage.models.withdrawals import WithdrawnEvent
 
 __all__ = [
     "BillingPeriod",
     "QuarantinedEvent",
+    "RatingJob",
     "UsageAlias",
     "UsageApp",
     "UsageEvent",

@@ -58,7 +58,9 @@ class QuarantinedEvent(models.Model):
         indexes = [
             models.Index(
                 fields=["customer", "billing_month"], name="quarantine_open_by_month", condition=Q(status="open")
-            )
+            ),
+            # The order in which they are priced.
+            models.Index(fields=["customer", "id"], name="quarantine_open_in_order", condition=Q(status="open")),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from catalog.money import decimal_text
-from usage.services.quarantine import rate_quarantined
+from usage.services.rerating import rate_quarantined
 
 
 class Command(JsonCommand):
