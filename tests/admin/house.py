@@ -25,6 +25,7 @@ from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, NOW, close, listing, open_house, tenant, use
 from usage.models import QuarantinedEvent
 from usage.services.replacing import exclude_priced_event
+from usage.services.rerating import rate_quarantined
 
 PASSWORD = "correct horse battery"
 ODD_SINCE = datetime(2026, 10, 20, tzinfo=UTC)
@@ -106,6 +107,7 @@ def make_house() -> House:
     use(gaon, DOLLAR, model="acme/odd", at=IN_NOVEMBER, event_id="odd-1")
     use(naru, DOLLAR, at="2026-08-05T12:00:00+09:00", event_id="taken-back")
     exclude_priced_event(customer_id=naru.pk, event_id="taken-back", reason="a test call", actor=ACTOR, now=NOW)
+    rate_quarantined(actor=ACTOR, now=NOW)
     HolidayOverride.objects.create(day=date(2027, 6, 1), note="임시공휴일")
     run = close()
     invoice = Invoice.objects.get(customer=gaon)
