@@ -18,7 +18,7 @@ from catalog.money import ZERO
 from catalog.pricing import PriceError, PriceSheet
 from usage.dialects import Flag
 from usage.models import QuarantinedEvent, UsageEvent, UsageHour, UsageRollup
-from usage.models.apps import OTHERS
+from usage.models.counted import COUNTED_EVENTS
 from usage.models.rollups import SUMMED
 
 #: A table of sums.
@@ -26,8 +26,6 @@ Sums = type[UsageRollup] | type[UsageHour]
 
 #: Violations beyond these are counted, not spelled out.
 MAX_LISTED = 100
-
-_AMOUNTS = ("cost_usd", "upstream_cost_usd")
 
 
 @dataclass(frozen=True)
@@ -86,27 +84,6 @@ WHERE event.event_id IS NULL OR (event.price_id IS NULL) <> (held.event_id IS NO
    OR held.occurred_at <> event.occurred_at OR held.billing_month <> event.billing_month
 ORDER BY 1, 2
 """
-# What the sums are made of: every priced event as it counts, in the app that it is counted under. An app that has no row
-# and that no row "(others)" stands for gets -1, which no rollup has.
-_EFFECTIVE = f"""
-SELECT event.customer_id, event.billing_month, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date AS day,
-       date_trunc('hour', event.occurred_at, 'UTC') AS hour_at, event.api_key_id,
-       coalesce(held.model_id, event.model_id) AS model_id, coalesce(held.price_id, event.price_id) AS price_id,
-       CASE WHEN event.app_title = '' AND event.app_referer = '' THEN 0 ELSE coalesce(app.id, rest.id, -1) END AS app_id,
-       1 AS requests, {", ".join(f"event.{name}" for name in SUMMED if name not in ("requests", *_AMOUNTS))},
-       coalesce(held.cost_usd, event.cost_usd) AS cost_usd, coalesce(event.upstream_cost_usd, 0) AS upstream_cost_usd
-FROM usage_event AS event
-LEFT JOIN usage_quarantinedevent AS held
-  ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
- AND held.status = 'rated'
-LEFT JOIN usage_usageapp AS app
-  ON app.customer_id = event.customer_id AND app.referer = event.app_referer AND app.title = event.app_title
-LEFT JOIN usage_usageapp AS rest
-  ON rest.customer_id = event.customer_id AND rest.referer = '' AND rest.title = '{OTHERS}'
-WHERE (event.price_id IS NOT NULL OR held.id IS NOT NULL)
-  AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS withdrawn
-                  WHERE withdrawn.customer_id = event.customer_id AND withdrawn.event_id = event.event_id)
-"""  # noqa: S608 - made of constants of this file
 _ONE_MONTH = """
   AND event.customer_id = %(customer_id)s AND event.billing_month = %(billing_month)s AND event.occurred_at < %(end_at)s
 """
@@ -177,7 +154,7 @@ def recount_query(model: Sums, *, one_month: bool = False) -> str:
     key = ", ".join(model.KEY)
     sums = ", ".join(f"sum({name}) AS {name}" for name in SUMMED)
     where = _ONE_MONTH if one_month else ""
-    return f"SELECT {key}, {sums} FROM ({_EFFECTIVE}{where}) AS effective GROUP BY {key}"  # noqa: S608 - no input in it
+    return f"SELECT {key}, {sums} FROM ({COUNTED_EVENTS}{where}) AS effective GROUP BY {key}"  # noqa: S608 - no input in it
 
 
 def sum_differences(model: Sums, params: Mapping[str, Any] | None = None) -> Iterator[str]:

@@ -8,6 +8,7 @@ import json
 import re
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rest_framework.request import Request
 
@@ -15,7 +16,9 @@ from accounts.errors import InvalidInput, NotFound
 from accounts.models import ApiKey, Customer
 from catalog.models import Model, Provider
 from catalog.selectors import find_model
-from usage.periods import BillingMonth
+from usage.models import UsageApp
+from usage.periods import KST, BillingMonth
+from usage.zones import find_zone
 
 MAX_LIMIT = 100
 #: Of a span of days, so that no question reads for ever.
@@ -23,7 +26,6 @@ MAX_DAYS = 366
 _MAX_VALUE_CHARS = 600
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_TIME_ZONE = "Asia/Seoul"
 
 
 def read_params(request: Request, *, names: frozenset[str]) -> dict[str, str]:
@@ -41,10 +43,12 @@ def read_params(request: Request, *, names: frozenset[str]) -> dict[str, str]:
     return params
 
 
-def require_korean_time(params: dict[str, str]) -> None:
-    """Sums are kept by KST day, so another zone has none. Raises InvalidInput that says so."""
-    if params.get("tz", _TIME_ZONE) != _TIME_ZONE:
-        raise InvalidInput(f"tz: sums are kept by Korean day; {_TIME_ZONE} is what is possible now", field="tz")
+def read_zone(params: dict[str, str]) -> ZoneInfo:
+    """The zone of the parameter `tz`, any of the tz database by its name; Korea's if nobody says."""
+    zone = find_zone(params.get("tz", KST.key))
+    if zone is None:
+        raise InvalidInput(f"tz: not the name of a time zone, as {KST.key} or UTC", field="tz")
+    return zone
 
 
 def read_limit(params: dict[str, str]) -> int:
@@ -101,6 +105,19 @@ def read_api_key(params: dict[str, str], customer: Customer) -> ApiKey | None:
     if key is None:
         raise NotFound("you have no API key with this prefix", field="api_key")
     return key
+
+
+def read_app(params: dict[str, str], customer: Customer) -> int | None:
+    """The customer's own app of the parameter `app` by its number; 0 for events without one, None where nobody says."""
+    text = params.get("app")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidInput("app: the number of one of your apps, or 0 for events that name none", field="app")
+    pk = int(text)
+    if pk and not UsageApp.objects.filter(customer=customer, pk=pk).exists():
+        raise NotFound("you have no app with this number", field="app")
+    return pk
 
 
 def encode_cursor(*parts: str | int) -> str:
