@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
+
+import msgspec
 
 from accounts.models import ApiKey, Customer
 from usage.errors import PayloadTooLarge
@@ -73,7 +75,7 @@ def ingest_calls(*, payloads: Iterable[bytes], key: ApiKey, now: datetime, actor
     lines = _lines(calls, key, results)
     answers = ingest_events(lines=list(lines.values()), now=now, actor=actor) if lines else []
     for index, answer in zip(lines, answers, strict=True):
-        results[index] = CallResult(index, stored=replace(answer, index=index))
+        results[index] = CallResult(index, stored=msgspec.structs.replace(answer, index=index))
     in_order = [results[index] for index in range(len(raws))]
     _log_refusals(in_order, actor)
     return in_order
