@@ -191,9 +191,25 @@ class PriceSheet:
         parsed = tuple(_parse_override(override, f"overrides[{index}].") for index, override in enumerate(overrides))
         return cls(prices, parsed, _Rates.of(prices), {})
 
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        """Prompt sizes (tokens) above which another override applies, ascending."""
+        return tuple(sorted({one.min_prompt_tokens for one in self.overrides if one.min_prompt_tokens is not None}))
+
+    @property
+    def window_edges(self) -> tuple[int, ...]:
+        """Minutes of the UTC day at which an override begins or ends to apply, ascending."""
+        return tuple(sorted({minute for one in self.overrides if one.window is not None for minute in one.window}))
+
     def cost(self, quantities: Quantities, *, at: datetime) -> Cost:
         """The exact cost of one response that happened `at` (aware). Contradictory counts are cut to fit."""
-        rates = self._rates_for(quantities.prompt, at) if self.overrides else self._base
+        return self.cost_of_alike(quantities, prompt_tokens=quantities.prompt, at=at)
+
+    def cost_of_alike(self, quantities: Quantities, *, prompt_tokens: int, at: datetime) -> Cost:
+        """The exact cost of responses whose quantities were added up, and for all of which the same overrides apply as
+        for one of `prompt_tokens` that happened `at` (aware).
+        """
+        rates = self._rates_for(prompt_tokens, at) if self.overrides else self._base
         rows: list[CostComponent] = []
         total = ZERO
         for (key, usd), quantity in _parts(quantities, rates):

@@ -1,0 +1,139 @@
+"""What events cost by their prices, recomputed from the raw events in sets: for checking a month, and for asking what it
+would have cost under a price that was corrected. Writes nothing.
+
+Events of one price for which the same conditions hold (long prompts, hours of the day) cost the same per token, so their
+tokens are added in the database and priced once: exact, because every product and sum is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.db import connection
+
+from catalog.models import Price
+from catalog.money import EXACT, ZERO
+from catalog.pricing import PriceSheet, Quantities
+from usage.periods import BillingMonth
+
+_SUMMED = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "image_output_tokens",
+    "images",
+    "web_searches",
+)
+_MINUTE = "(extract(hour FROM at_utc) * 60 + extract(minute FROM at_utc))::int"
+# Rated quarantined events carry their price in their quarantine row; withdrawn ones carry none any more.
+_SUMS = """
+WITH effective AS (
+    SELECT event.customer_id, event.occurred_at, event.occurred_at AT TIME ZONE 'UTC' AS at_utc,
+           date_trunc('month', event.occurred_at AT TIME ZONE 'Asia/Seoul')::date AS month,
+           coalesce(event.model_id, held.model_id) AS model_id, coalesce(event.price_id, held.price_id) AS price_id,
+           coalesce(event.cost_usd, held.cost_usd) AS cost_usd, {columns}
+    FROM usage_event AS event
+    LEFT JOIN usage_quarantinedevent AS held
+      ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
+     AND held.status = 'rated'
+    WHERE event.billing_month = %(month)s AND event.occurred_at < %(end_at)s
+      AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s)
+      AND (event.price_id IS NOT NULL OR held.id IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS gone
+                      WHERE gone.customer_id = event.customer_id AND gone.event_id = event.event_id)
+)
+SELECT customer_id, month, model_id, price_id, min(occurred_at), min(prompt_tokens), count(*), sum(cost_usd), {sums}
+FROM effective GROUP BY customer_id, month, model_id, price_id, {tier}, {window}
+"""
+
+
+@dataclass(frozen=True)
+class RepricedSum:
+    """One customer's events of one model, KST month of occurrence and price: what is stored, and what they cost now."""
+
+    customer_id: int
+    month: BillingMonth
+    model_pk: int
+    price_pk: int
+    requests: int
+    stored_usd: Decimal
+    repriced_usd: Decimal
+
+
+def repriced_sums(
+    billing_month: BillingMonth,
+    *,
+    corrections: Mapping[int, PriceSheet] | None = None,
+    customer_id: int | None = None,
+) -> list[RepricedSum]:
+    """Everything that a month bills, priced anew: by the prices that the events carry, or by `corrections` where one names
+    the price. Ordered by customer, month, model and price.
+    """
+    sheets = {**_sheets(), **(corrections or {})}
+    tiers = {pk: sheet for pk, sheet in sheets.items() if sheet.overrides}
+    statement = _SUMS.format(
+        columns=", ".join(f"event.{name}" for name in _SUMMED),
+        sums=", ".join(f"sum({name})" for name in _SUMMED),
+        tier=_bucket({pk: sheet.thresholds for pk, sheet in tiers.items()}, "prompt_tokens - 1"),
+        window=_bucket({pk: sheet.window_edges for pk, sheet in tiers.items()}, _MINUTE),
+    )
+    sums: dict[tuple[int, date, int, int], list[Decimal | int]] = {}
+    with connection.cursor() as cursor:
+        parameters = {"month": billing_month.first_on, "end_at": billing_month.end_at, "customer": customer_id}
+        cursor.execute(statement, parameters)
+        for customer, month, model_pk, price_pk, at, prompt, requests, stored, *counts in cursor:
+            repriced = _cost(sheets[price_pk], counts, requests=requests, prompt_tokens=prompt, at=at)
+            row = sums.setdefault((customer, month, model_pk, price_pk), [0, ZERO, ZERO])
+            row[0] += requests
+            row[1], row[2] = EXACT.add(row[1], stored), EXACT.add(row[2], repriced)
+    return [
+        RepricedSum(
+            customer, BillingMonth(month.year, month.month), model_pk, price_pk, int(requests), stored, repriced
+        )
+        for (customer, month, model_pk, price_pk), (requests, stored, repriced) in sorted(sums.items())
+    ]
+
+
+def _cost(sheet: PriceSheet, counts: list[Decimal], *, requests: int, prompt_tokens: int, at: datetime) -> Decimal:
+    (
+        prompt, completion, cache_read, cache_write, cache_write_1h, reasoning, audio_input, audio_output, image_output,
+        images, web_searches,
+    ) = map(int, counts)  # fmt: skip
+    quantities = Quantities(
+        prompt=prompt,
+        completion=completion,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        cache_write_1h=cache_write_1h,
+        reasoning=reasoning,
+        audio_input=audio_input,
+        audio_output=audio_output,
+        image_output=image_output,
+        images=images,
+        web_searches=web_searches,
+        requests=requests,
+    )
+    return sheet.cost_of_alike(quantities, prompt_tokens=prompt_tokens, at=at).total_usd
+
+
+def _sheets() -> dict[int, PriceSheet]:
+    rows = Price.objects.filter(kind=Price.Kind.LISTED).values_list("pk", "components", "overrides")
+    return {pk: PriceSheet.parse(components, overrides) for pk, components, overrides in rows.iterator()}
+
+
+def _bucket(edges: dict[int, tuple[int, ...]], value: str) -> str:
+    """SQL that numbers the stretch between two edges in which `value` lies, by price; whole numbers only go into it."""
+    cases = [
+        f"WHEN {pk:d} THEN width_bucket(({value})::bigint, ARRAY[{', '.join(f'{edge:d}' for edge in found)}]::bigint[])"
+        for pk, found in sorted(edges.items())
+        if found
+    ]
+    return f"CASE price_id {' '.join(cases)} ELSE 0 END" if cases else "0::int"
