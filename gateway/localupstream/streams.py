@@ -89,7 +89,7 @@ class _Chat:
         provider = '"provider":"Local",' if answer.is_openrouter else ""
         self._head = (
             f'data: {{"id":"{answer.id}",{provider}"object":"{kind}","created":{answer.created},'
-            f'"model":{json_text(answer.model)},"system_fingerprint":null,"choices":['
+            f'"model":{json_text(answer.model)},"system_fingerprint":"fp_local","choices":['
         )
         self._asks_usage = answer.is_openrouter or answer.ask.wants_usage
         self._tail = "]" + (',"usage":null' if answer.ask.wants_usage and not answer.is_openrouter else "") + "}\n\n"

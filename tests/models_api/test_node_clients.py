@@ -8,7 +8,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests.models_api.catalogs import customer, sync_real
-from tests.models_api.conftest import RunNode
+from tests.nodejs import RunNode
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
