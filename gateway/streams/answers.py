@@ -35,7 +35,8 @@ class AnswerReader:
 
     `usage` is a plain object (or None: none came), `served_model`, `upstream_id`, `finish_reason` and `error_code` are ""
     until they are known. `error_status` is the HTTP status that an error inside the answer claims, if it does.
-    `answered_bytes` (UTF-8) and `answered_chunks` measure generated text.
+    `answered_bytes` (UTF-8) and `answered_chunks` measure generated text. `is_provisional`: the usage so far was stated
+    before the text was generated (Anthropic's first event), so that it bills nothing by itself.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class AnswerReader:
         "error_status",
         "finish_reason",
         "is_ended",
+        "is_provisional",
         "served_model",
         "upstream_id",
         "usage",
@@ -66,6 +68,7 @@ class AnswerReader:
         self.answered_bytes = 0
         self.answered_chunks = 0
         self.is_ended = False
+        self.is_provisional = False
 
     def usage_json(self) -> str | None:
         """The usage object as JSON text, web searches that the answer shows but the object leaves out included."""
@@ -148,6 +151,7 @@ class AnswerReader:
             if isinstance(message, Mapping):
                 self._note_head(message)
                 self._note_usage(message.get("usage"))
+                self.is_provisional = True
         elif kind == "message_delta":
             delta = event.get("delta")
             if isinstance(delta, Mapping):
@@ -234,6 +238,7 @@ class AnswerReader:
         kept = kept_usage(usage)
         if kept is None:
             return
+        self.is_provisional = False
         merged = dict(self.usage or {})
         for name, value in kept.items():
             if value or name == "output_tokens" or not merged.get(name):
@@ -241,7 +246,7 @@ class AnswerReader:
         self.usage = merged
 
     def _note_finish(self, reason: Any) -> None:
-        if isinstance(reason, str) and 0 < len(reason) <= 50 and reason.isprintable():
+        if isinstance(reason, str) and 0 < len(reason) <= 40 and reason.isprintable():
             self.finish_reason = reason
 
     def _note_error(self, answer: Mapping[str, Any]) -> None:
