@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 PARTY_KINDS = ("corporation", "sole_trader", "foreign")
-LINE_KINDS = ("usage", "supplementary")
+LINE_KINDS = ("usage", "supplementary", "promotion")
 EXCHANGE_RULES = ("month_end", "daily", "fixed")
 ROUNDINGS = ("half_up", "down")
 LOCALES = ("ko", "en")
@@ -33,6 +33,11 @@ class DocumentError(ValueError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+def _later(default: Any) -> Any:
+    """A member that came after documents were stored: it is written only where it says more than its default."""
+    return field(default=default, metadata={"later": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,9 @@ class DocumentLine:
     """One model's usage of one KST month.
 
     `cache_read_tokens` are inside `prompt_tokens`. `cost_usd` is exact, `amount_krw` this line's share of the supply.
-    A supplementary line belongs to an earlier month: its events arrived after that month was closed.
+    A supplementary line belongs to an earlier month: its events arrived after that month was closed. A promotion line
+    takes a promotional credit off: `model_name` is the credit's, `amount_krw` is negative, nothing was used. How much of
+    it each usage line was relieved of is its `promotion_krw`.
     """
 
     position: int
@@ -84,11 +91,17 @@ class DocumentLine:
     completion_tokens: int
     cost_usd: Decimal
     amount_krw: int
+    promotion_krw: int = _later(0)
 
     def __post_init__(self) -> None:
         _require_member(self.kind, LINE_KINDS, "kind")
         _require_month(self.month, "month")
         _require_finite(self.cost_usd, "cost_usd")
+        if self.kind == "promotion":
+            if self.amount_krw >= 0 or self.cost_usd or self.requests or self.promotion_krw:
+                raise DocumentError("lines", "a promotion line takes won off and has no usage")
+        elif not 0 <= self.promotion_krw <= max(self.amount_krw, 0):
+            raise DocumentError("promotion_krw", "a line is relieved of no more than its own won")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +159,9 @@ class ExchangeEvidence:
 class InvoiceDocument:
     """The whole content of one issued invoice. Amounts are integer won; `margin` is a share of the selling price.
 
-    Dates are KST calendar days; the period includes both ends. Raises `DocumentError` when it does not add up:
-    lines = USD total, lines = supply, supply + VAT = total, and the printed formula gives the printed supply.
+    Dates are KST calendar days; the period includes both ends. `prepaid_krw` was paid from a prepayment on the day of
+    issue. Raises `DocumentError` when it does not add up: lines = USD total, lines = supply, supply + VAT = total, and
+    the printed formula gives the printed supply of the usage, from which promotional credit is taken off.
     """
 
     number: str
@@ -172,6 +186,7 @@ class InvoiceDocument:
     total_krw: int
     tax_invoice_deadline_on: date
     template_version: int
+    prepaid_krw: int = _later(0)
 
     def __post_init__(self) -> None:
         _require_member(self.locale, LOCALES, "locale")
@@ -194,8 +209,33 @@ class InvoiceDocument:
 
     @property
     def exact_supply_krw(self) -> Fraction:
-        """The supply in won before its one rounding."""
+        """The supply of the usage in won before its one rounding, promotional credit not taken off."""
         return self.base_krw / (1 - Fraction(self.margin))
+
+    @property
+    def usage_lines(self) -> tuple[DocumentLine, ...]:
+        """The lines that stand for usage; they come first."""
+        return tuple(line for line in self.lines if line.kind != "promotion")
+
+    @property
+    def promotion_lines(self) -> tuple[DocumentLine, ...]:
+        """The lines that take promotional credit off."""
+        return tuple(line for line in self.lines if line.kind == "promotion")
+
+    @property
+    def promotion_krw(self) -> int:
+        """Won of promotional credit, not negative."""
+        return -sum(line.amount_krw for line in self.promotion_lines)
+
+    @property
+    def usage_krw(self) -> int:
+        """The supply before promotional credit."""
+        return self.supply_krw + self.promotion_krw
+
+    @property
+    def due_krw(self) -> int:
+        """What was to be paid on the day of issue."""
+        return self.total_krw - self.prepaid_krw
 
     def to_json(self) -> dict[str, Any]:
         """Plain members for a JSON column: decimals and dates as text, won and counts as integers."""
@@ -217,11 +257,15 @@ class InvoiceDocument:
             raise DocumentError("period_start_on", f"the period of {self.month} is {first} to {last}")
 
     def _require_lines(self) -> None:
-        if not self.lines:
+        if not self.usage_lines:
             raise DocumentError("lines", "an invoice has at least one line")
+        if self.lines != self.usage_lines + self.promotion_lines:
+            raise DocumentError("lines", "promotions stand behind the usage")
         for position, line in enumerate(self.lines, start=1):
             if line.position != position:
                 raise DocumentError("lines", f"positions run from 1: {line.position} stands at {position}")
+            if line.kind == "promotion" and line.month == self.month:
+                continue
             if (line.kind == "usage") != (line.month == self.month) or line.month > self.month:
                 raise DocumentError(
                     "lines", f"line {position} is {line.kind} of {line.month} on a bill of {self.month}"
@@ -236,16 +280,58 @@ class InvoiceDocument:
             raise DocumentError("daily", "the days do not add up to the USD total")
         if sum(line.amount_krw for line in self.lines) != self.supply_krw:
             raise DocumentError("supply_krw", "the lines do not add up to the supply")
+        if sum(line.promotion_krw for line in self.lines) != self.promotion_krw:
+            raise DocumentError("promotion_krw", "the lines are relieved of another amount than the promotions say")
+        if not 0 <= self.prepaid_krw <= self.total_krw:
+            raise DocumentError("prepaid_krw", "a prepayment pays the total at most")
         if self.supply_krw + self.vat_krw != self.total_krw:
             raise DocumentError("total_krw", "supply and VAT do not add up to the total")
         if self.supply_krw < 0 or self.vat_krw < 0:
             raise DocumentError("total_krw", "an invoice is never negative; that is a credit note")
 
     def _require_formula(self) -> None:
-        if not _is_rounding_of(self.supply_krw, self.exact_supply_krw):
+        if not _is_rounding_of(self.usage_krw, self.exact_supply_krw):
             raise DocumentError("supply_krw", "USD x rate / (1 - margin) gives another supply")
         if not _is_rounding_of(self.vat_krw, Fraction(self.supply_krw, 10)):
             raise DocumentError("vat_krw", "VAT is ten percent of the supply")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopUpDocument:
+    """What a mail says of a prepayment that runs low: won, whole; `amount_krw` is asked for, None where only told."""
+
+    locale: str
+    requested_on: date
+    buyer_name: str
+    seller_name: str
+    seller_email: str
+    seller_phone: str
+    bank: BankAccount
+    deposit_code: str
+    threshold_krw: int
+    prepaid_krw: int
+    unbilled_krw: int
+    amount_krw: int | None
+
+    def __post_init__(self) -> None:
+        _require_member(self.locale, LOCALES, "locale")
+
+    @property
+    def available_krw(self) -> int:
+        """What is left when the usage not yet invoiced is taken off; may be negative."""
+        return self.prepaid_krw - self.unbilled_krw
+
+    def to_json(self) -> dict[str, Any]:
+        """As `InvoiceDocument.to_json`."""
+        plain = _plain(self)
+        assert isinstance(plain, dict)
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> TopUpDocument:
+        """As `InvoiceDocument.from_json`."""
+        document: TopUpDocument = _TOP_UP(raw, "document")
+        return document
 
 
 def _is_rounding_of(amount: int, exact: Fraction) -> bool:
@@ -279,7 +365,7 @@ def _require_rate(value: Decimal, field: str) -> None:
 
 
 # JSON, both ways. A stored document is read years later by other code, so reading accepts exactly what writing gives:
-# a missing, unknown or wrongly typed member is an error and never a default.
+# a missing, unknown or wrongly typed member is an error. Only what came later (`_later`) is its default where it is absent.
 
 Reader = Callable[[Any, str], Any]
 
@@ -292,8 +378,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(member) for member in value]
     if hasattr(value, "__dataclass_fields__"):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        members = {member: getattr(value, member.name) for member in fields(value)}
+        return {
+            member.name: _plain(said)
+            for member, said in members.items()
+            if not (_is_later(member) and said == member.default)
+        }
     return value
+
+
+def _is_later(member: Field[Any]) -> bool:
+    return bool(member.metadata.get("later"))
 
 
 def _text(raw: Any, where: str) -> str:
@@ -337,12 +432,14 @@ def _list_of(reader: Reader) -> Reader:
 
 
 def _object(cls: type[Any], readers: Mapping[str, Reader]) -> Reader:
+    later = {member.name for member in fields(cls) if _is_later(member)}
+
     def read(raw: Any, where: str) -> Any:
         if not isinstance(raw, Mapping):
             raise DocumentError(where, "object expected")
-        if set(raw) != set(readers):
-            raise DocumentError(where, f"members differ: {', '.join(sorted(set(raw) ^ set(readers)))}")
-        return cls(**{name: reader(raw[name], f"{where}.{name}") for name, reader in readers.items()})
+        if differing := (set(raw) ^ set(readers)) - (later - set(raw)):
+            raise DocumentError(where, f"members differ: {', '.join(sorted(differing))}")
+        return cls(**{name: reader(raw[name], f"{where}.{name}") for name, reader in readers.items() if name in raw})
 
     return read
 
@@ -373,4 +470,8 @@ _INVOICE = _object(
         lines=_list_of(_object(DocumentLine, _readers_of(DocumentLine))),
         exchange=_EXCHANGE,
     ),
+)
+_TOP_UP = _object(
+    TopUpDocument,
+    _readers_of(TopUpDocument, bank=_object(BankAccount, _readers_of(BankAccount)), amount_krw=_optional(_integer)),
 )

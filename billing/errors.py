@@ -96,6 +96,30 @@ class TaxProviderMisconfigured(NotReady):
     code = "tax_provider_misconfigured"
 
 
+class NotEnoughLeft(Conflict):
+    """More won are asked for than a payment, prepayment, promotional credit or invoice has left."""
+
+    code = "not_enough_left"
+
+
+class AlreadyRecorded(Conflict):
+    """This line of the bank account is recorded already, with other facts."""
+
+    code = "already_recorded"
+
+
+class WrongCustomer(Conflict):
+    """A payment pays invoices of its own customer only; one of unknown origin has to be assigned first."""
+
+    code = "wrong_customer"
+
+
+class AlreadyReversed(Conflict):
+    """It was taken back before, or something that hangs on it was."""
+
+    code = "already_reversed"
+
+
 class NotApproved(CannotBill):
     """A run in steps issues only what a second person approved."""
 

@@ -15,7 +15,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template import Context, Engine
 
 from billing import formatting
-from billing.documents import InvoiceDocument
+from billing.documents import InvoiceDocument, TopUpDocument
 from billing.formatting import date_text, deadline_text, month_text, one_line
 from billing.models import Alert
 
@@ -44,6 +44,35 @@ def invoice_email(
     message.attach_alternative(_INLINER.inline(_rendered("invoice.html", document)), "text/html")
     message.attach(attachment_name(document), pdf, "application/pdf")
     return message
+
+
+def top_up_email(document: TopUpDocument, *, recipient: str, message_id: str, from_email: str) -> EmailMessage:
+    """A mail that a prepayment runs low, and which deposit is asked for; plain text."""
+    content = Context(
+        {
+            "buyer_name": one_line(document.buyer_name),
+            "seller_name": one_line(document.seller_name),
+            "seller_email": one_line(document.seller_email),
+            "seller_phone": one_line(document.seller_phone),
+            "requested_on": date_text(document.requested_on, document.locale),
+            "prepaid": formatting.won_sign(document.prepaid_krw),
+            "unbilled": formatting.won_sign(document.unbilled_krw),
+            "available": formatting.won_sign(document.available_krw),
+            "threshold": formatting.won_sign(document.threshold_krw),
+            "amount": "" if document.amount_krw is None else formatting.won_sign(document.amount_krw),
+            "bank": one_line(document.bank.bank),
+            "bank_number": one_line(document.bank.number),
+            "bank_holder": one_line(document.bank.holder),
+            "deposit_code": one_line(document.deposit_code),
+        },
+        autoescape=False,
+    )
+    subject, body = (
+        _ENGINE.get_template(f"emails/{document.locale}/{name}").render(content)
+        for name in ("top_up.subject.txt", "top_up.txt")
+    )
+    headers = {"Message-ID": message_id, "Auto-Submitted": "auto-generated"}
+    return EmailMessage(subject=one_line(subject), body=body, from_email=from_email, to=[recipient], headers=headers)
 
 
 def alert_email(alert: Alert, *, recipient: str, from_email: str) -> EmailMessage:
@@ -91,6 +120,12 @@ def _content(document: InvoiceDocument) -> dict[str, str]:
         "supply": formatting.won_sign(document.supply_krw),
         "vat": formatting.won_sign(document.vat_krw),
         "total": formatting.won_sign(document.total_krw),
+        "usage": formatting.won_sign(document.usage_krw),
+        "promotion": formatting.won_sign(-document.promotion_krw) if document.promotion_krw else "",
+        "prepaid": formatting.won_sign(-document.prepaid_krw) if document.prepaid_krw else "",
+        "due": formatting.won_sign(document.due_krw),
+        "is_due": "yes" if document.due_krw else "",
+        "has_supply": "yes" if document.supply_krw else "",
         "bank": one_line(document.bank.bank),
         "bank_number": one_line(document.bank.number),
         "bank_holder": one_line(document.bank.holder),

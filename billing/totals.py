@@ -1,25 +1,27 @@
 """From exact won to the three amounts of an invoice: 공급가액, 부가세, 합계.
 
-An invoice is rounded once: its supply amount. Lines get whole won by largest remainder, so that they add up to it,
-and VAT is a tenth of the rounded supply amount, never of the exact one.
+An invoice is rounded once: the supply amount of its usage. Lines get whole won by largest remainder, so that they add up
+to it. Promotional credit takes whole won off that, and VAT is a tenth of what is left, never of an exact amount.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from catalog.money import Rounding, round_won, share_out, vat_won
+from catalog.money import Rounding, allocate, round_won, share_out, vat_won
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Whole won. `line_amounts_krw` stand in the order of the bases and add up to `supply_krw`."""
+    """Whole won. `line_amounts_krw` stand in the order of the bases and add up to `supply_krw` + `promotion_krw`."""
 
     supply_krw: int
     vat_krw: int
     total_krw: int
     line_amounts_krw: tuple[int, ...]
+    promotion_krw: int = 0
 
 
 def invoice_totals(bases_krw: Sequence[Decimal], *, margin: Decimal, rounding: Rounding) -> Totals:
@@ -38,3 +40,77 @@ def invoice_totals(bases_krw: Sequence[Decimal], *, margin: Decimal, rounding: R
     supply = round_won(sum(exact_krw, Fraction(0)), rounding)
     vat = vat_won(supply, rounding)
     return Totals(supply, vat, supply + vat, tuple(share_out(supply, exact_krw)))
+
+
+@dataclass(frozen=True)
+class CoveredUsage:
+    """A usage line as promotional credit sees it: its won, and what each KST day weighs in them (exact, before margin)."""
+
+    model_id: str
+    amount_krw: int
+    bases_by_day: Mapping[date, Decimal]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What is left of one promotional credit: won, the days it covers (both included) and the models (None: all)."""
+
+    key: int
+    remaining_krw: int
+    first_on: date
+    last_on: date
+    models: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Relief:
+    """What one offer took off: `by_line_krw` in the order of the lines."""
+
+    key: int
+    by_line_krw: tuple[int, ...]
+    amount_krw: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount_krw", sum(self.by_line_krw))
+
+
+def relieve(lines: Sequence[CoveredUsage], offers: Sequence[Offer]) -> list[Relief]:
+    """Spend the offers, in the order given, on what they cover; those that find nothing are left out.
+
+    A line's won are shared out to its days by largest remainder, so that a credit that ends within the month covers
+    whole won of the days before. An offer takes the earliest days first, and of one day the lines in their order; no won
+    is relieved twice, so what is left is never negative.
+    """
+    left = {(day, number): won for number, line in enumerate(lines) for day, won in _by_day(line).items() if won}
+    days = sorted(left)
+    reliefs = []
+    for offer in offers:
+        rest, taken = offer.remaining_krw, [0] * len(lines)
+        for day, number in days:
+            covers = offer.first_on <= day <= offer.last_on
+            if covers and (offer.models is None or lines[number].model_id in offer.models):
+                won = min(rest, left[day, number])
+                left[day, number] -= won
+                taken[number] += won
+                rest -= won
+        if any(taken):
+            reliefs.append(Relief(offer.key, tuple(taken)))
+    return reliefs
+
+
+def relieved(totals: Totals, promotion_krw: int, *, rounding: Rounding) -> Totals:
+    """The totals after so many won of promotional credit: VAT is computed anew on the reduced supply.
+
+    Raises ValueError when more would be taken off than there is.
+    """
+    if not 0 <= promotion_krw <= totals.supply_krw:
+        raise ValueError(f"promotion_krw: {promotion_krw} of a supply of {totals.supply_krw}")
+    supply = totals.supply_krw - promotion_krw
+    vat = vat_won(supply, rounding)
+    return Totals(supply, vat, supply + vat, totals.line_amounts_krw, totals.promotion_krw + promotion_krw)
+
+
+def _by_day(line: CoveredUsage) -> dict[date, int]:
+    days = sorted(line.bases_by_day)
+    shares = allocate(line.amount_krw, [Fraction(line.bases_by_day[day]) for day in days])
+    return dict(zip(days, shares, strict=True))

@@ -47,4 +47,4 @@ class DeliveryAdmin(ReadOnlyAdmin):
     )
 
     def links(self, row: Delivery) -> list[tuple[str, str]]:
-        return [(_("Invoice"), list_url(Invoice, q=row.invoice.number))]
+        return [(_("Invoice"), list_url(Invoice, q=row.invoice.number))] if row.invoice else []

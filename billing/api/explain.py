@@ -109,9 +109,9 @@ class ExplainedLine(APIView):
     def get(self, request: Request, number: str, position: int) -> Response:
         params = read_params(request, names=frozenset({"limit", "cursor"}))
         invoice = invoice_of(asking(request), number)
-        line = InvoiceLine.objects.filter(invoice=invoice, position=position).first()
+        line = InvoiceLine.objects.filter(invoice=invoice, position=position, model_id__isnull=False).first()
         if line is None:
-            raise NotFound(f"{number} has no line {position}", field="position")
+            raise NotFound(f"{number} has no line of usage at {position}", field="position")
         explained = explain_line(invoice, line)
         events = events_of_line(invoice, line)
         if "cursor" in params:

@@ -56,19 +56,24 @@ class ExchangeDocument(serializers.Serializer):
 
 
 class InvoiceLineDocument(serializers.Serializer):
-    """One model's usage of one KST month."""
+    """One model's usage of one KST month, or a promotional credit that takes won off (`cost` and counts are 0 then)."""
 
     position = serializers.IntegerField()
-    kind = serializers.CharField(help_text="`usage`, or `supplementary` for an earlier month's late usage.")
+    kind = serializers.CharField(
+        help_text="`usage`, `supplementary` for an earlier month's late usage, or `promotion`."
+    )
     month = serializers.CharField(help_text="KST month in which it was used.")
-    model = serializers.CharField()
-    model_name = serializers.CharField()
+    model = serializers.CharField(help_text="Empty for a promotion.")
+    model_name = serializers.CharField(help_text="The name of a promotion's credit.")
     requests = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()
     cache_read_tokens = serializers.IntegerField(help_text="Inside the prompt's.")
     completion_tokens = serializers.IntegerField()
     cost = AmountDocument(help_text="At list price, exact.")
-    supply = AmountDocument(help_text="공급가액 of the line; the lines add up to the invoice's.")
+    supply = AmountDocument(
+        help_text="공급가액 of the line, negative for a promotion; the lines add up to the invoice's."
+    )
+    promotion = AmountDocument(help_text="How much of this usage line's supply the promotions below take off.")
 
 
 class InvoiceHeadDocument(serializers.Serializer):
@@ -83,6 +88,7 @@ class InvoiceHeadDocument(serializers.Serializer):
     supply = AmountDocument(help_text="공급가액.")
     vat = AmountDocument(help_text="부가세.")
     total = AmountDocument()
+    due = AmountDocument(help_text="Not paid yet, by transfer or from a prepayment.")
 
 
 class InvoiceWholeDocument(InvoiceHeadDocument):
@@ -307,6 +313,7 @@ def line_json(line: DocumentLine) -> dict[str, Any]:
         "completion_tokens": line.completion_tokens,
         "cost": usd(line.cost_usd),
         "supply": krw(line.amount_krw),
+        "promotion": krw(line.promotion_krw),
     }
 
 
@@ -330,6 +337,7 @@ def _head_json(invoice: Invoice) -> dict[str, Any]:
         "supply": krw(invoice.supply_krw),
         "vat": krw(invoice.vat_krw),
         "total": krw(invoice.total_krw),
+        "due": krw(invoice.due_krw),
     }
 
 
@@ -363,22 +371,7 @@ def _preview_json(preview: MonthPreview) -> dict[str, Any]:
         "supply": None if bill is None else krw(bill.totals.supply_krw),
         "vat": None if bill is None else krw(bill.totals.vat_krw),
         "total": None if bill is None else krw(bill.totals.total_krw),
-        "lines": [
-            {
-                "position": position,
-                "kind": line.kind,
-                "month": str(line.usage.month),
-                "model": line.usage.model_id,
-                "model_name": line.model_name,
-                "requests": line.usage.total.requests,
-                "prompt_tokens": line.usage.total.prompt_tokens,
-                "cache_read_tokens": line.usage.total.cache_read_tokens,
-                "completion_tokens": line.usage.total.completion_tokens,
-                "cost": usd(line.usage.total.cost_usd),
-                "supply": krw(line.amount_krw),
-            }
-            for position, line in enumerate(bill.lines if bill else (), start=1)
-        ],
+        "lines": [line_json(line) for line in (bill.document_lines if bill else ())],
     }
 
 

@@ -5,12 +5,20 @@ from billing.models.contracts import ExchangeRate, HolidayOverride, MarginRule
 from billing.models.deliveries import Delivery
 from billing.models.invoices import Invoice, InvoiceLine, InvoicePdf, NumberSequence
 from billing.models.ledger import LedgerEntry, LedgerTransaction
-from billing.models.payments import Allocation, AllocationReversal, Payment, PaymentReversal, Refund
+from billing.models.payments import (
+    Allocation,
+    AllocationReversal,
+    Payment,
+    PaymentAssignment,
+    PaymentReversal,
+    Refund,
+)
 from billing.models.prepayments import Prepayment, PrepaymentWithdrawal, TopUpRequest, TopUpSetting
 from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
 from billing.models.runs import BillingDraft, BillingRun, BillingRunItem
 from billing.models.spending import SpendingAccount
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
+from billing.models.upstream import UpstreamAccrual, UpstreamPayment
 
 __all__ = [
     "Alert",
@@ -30,6 +38,7 @@ __all__ = [
     "MarginRule",
     "NumberSequence",
     "Payment",
+    "PaymentAssignment",
     "PaymentReversal",
     "Prepayment",
     "PrepaymentWithdrawal",
@@ -42,4 +51,6 @@ __all__ = [
     "TaxInvoiceAttempt",
     "TopUpRequest",
     "TopUpSetting",
+    "UpstreamAccrual",
+    "UpstreamPayment",
 ]

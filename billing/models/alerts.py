@@ -15,6 +15,7 @@ class Alert(models.Model):
         NEGATIVE_MARGIN = "negative_margin", _("sold below what it costs")
         CATALOG_SYNC_FAILED = "catalog_sync_failed", _("catalog sync failed")
         PRICE_CHANGE_AWAITING = "price_change_awaiting", _("price change awaits approval")
+        PREPAYMENT_LOW = "prepayment_low", _("prepayment runs low")
 
     kind = models.CharField(_("kind"), max_length=24, choices=Kind.choices)
     #: What it is about, such as "2026-10 openai/gpt-5".

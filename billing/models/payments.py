@@ -200,3 +200,24 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reference} {self.amount_krw:,}"
+
+
+class PaymentAssignment(models.Model):
+    """Whose a deposit of unknown origin turned out to be."""
+
+    payment = models.OneToOneField(Payment, models.PROTECT, related_name="assignment", verbose_name=_("payment"))
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+", verbose_name=_("customer"))
+    reason = models.CharField(_("reason"), max_length=300)
+    actor = models.CharField(_("by"), max_length=200)
+    assigned_at = models.DateTimeField(_("assigned"))
+    ledger_transaction = models.OneToOneField(
+        LedgerTransaction, models.PROTECT, related_name="+", verbose_name=_("ledger transaction")
+    )
+
+    class Meta:
+        verbose_name = _("payment assignment")
+        verbose_name_plural = _("payment assignments")
+        ordering = ["-assigned_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.payment_id} {self.customer}"

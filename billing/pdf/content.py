@@ -18,9 +18,9 @@ _FORMULA_DECIMALS = 12
 def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
     """Everything the templates print; text, lists of it, and whether a part is printed at all."""
     locale = document.locale
-    column = formatting.column([Fraction(line.cost_usd) for line in document.lines])
+    column = formatting.column([Fraction(line.cost_usd) for line in document.usage_lines])
     groups = _groups(document, column)
-    has_cache = any(line.cache_read_tokens for line in document.lines)
+    has_cache = any(line.cache_read_tokens for line in document.usage_lines)
     return {
         "number": one_line(document.number),
         "month": month_text(document.month, locale),
@@ -41,6 +41,16 @@ def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
         "supply": formatting.won(document.supply_krw),
         "vat": formatting.won(document.vat_krw),
         "total": formatting.won(document.total_krw),
+        "has_supply": document.supply_krw > 0,
+        "usage": formatting.won(document.usage_krw),
+        "promotions": [
+            {"name": one_line(line.model_name), "amount": formatting.won(-line.amount_krw)}
+            for line in document.promotion_lines
+        ],
+        "promotion_total": formatting.won(document.promotion_krw),
+        "prepaid": formatting.won(document.prepaid_krw) if document.prepaid_krw else "",
+        "due": formatting.won(document.due_krw),
+        "is_due": document.due_krw > 0,
         "groups": groups,
         "is_wide": _is_wide(document, column),
         "has_sums": len(groups) > 1,
@@ -70,11 +80,11 @@ def _party(party: Party) -> dict[str, Any]:
 
 def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
     """The lines by usage month, this month's first and earlier ones after it, each month with its sum."""
-    cells = dict(zip((line.position for line in document.lines), column.cells, strict=True))
-    months = sorted({line.month for line in document.lines}, reverse=True)
+    cells = dict(zip((line.position for line in document.usage_lines), column.cells, strict=True))
+    months = sorted({line.month for line in document.usage_lines}, reverse=True)
     groups = []
     for month in months:
-        lines = [line for line in document.lines if line.month == month]
+        lines = [line for line in document.usage_lines if line.month == month]
         groups.append(
             {
                 "month": month_text(month, document.locale),
@@ -106,7 +116,7 @@ def _is_wide(document: InvoiceDocument, column: Column) -> bool:
         max(line.requests for line in document.lines) > 9_999_999
         or max(max(line.prompt_tokens, line.completion_tokens) for line in document.lines) > 9_999_999_999
         or len(column.text(column.total)) > len("999,999.999999")
-        or document.supply_krw > 99_999_999_999
+        or document.usage_krw > 99_999_999_999
     )
 
 

@@ -7,12 +7,13 @@ from datetime import date
 from decimal import Decimal
 
 from accounts.models import Customer
-from billing.documents import DailyExchange, ExchangeEvidence
+from billing.documents import DailyExchange, DocumentLine, ExchangeEvidence
 from billing.errors import NoExchangeRate, NoMarginRule
-from billing.models import InvoiceLine
+from billing.models import InvoiceLine, PromotionalCredit
 from billing.selectors.exchange import rate_in_force
 from billing.selectors.margins import margin_in_force
-from billing.totals import Totals, invoice_totals
+from billing.selectors.promotions import offer_of, usable_credits
+from billing.totals import CoveredUsage, Totals, invoice_totals, relieve, relieved
 from catalog.models import Model
 from catalog.money import ZERO, Rounding, exact_product, exact_sum
 from usage.periods import BillingMonth
@@ -21,29 +22,54 @@ from usage.selectors import UsageSum, month_lines
 
 @dataclass(frozen=True)
 class BillLine:
-    """One model's usage of one KST month with its share of the supply."""
+    """One model's usage of one KST month with its share of the supply, `promotion_krw` of it taken off by credit."""
 
     kind: str
     usage: UsageSum
     model_name: str
     amount_krw: int
+    promotion_krw: int = 0
+
+
+@dataclass(frozen=True)
+class BillPromotion:
+    """So many won that one promotional credit takes off the supply."""
+
+    credit: PromotionalCredit
+    amount_krw: int
 
 
 @dataclass(frozen=True)
 class MonthBill:
-    """A month's amounts with everything needed to recompute them. `totals` is None when there was no usage."""
+    """A month's amounts with everything needed to recompute them. `totals` are those after promotional credit."""
 
     month: BillingMonth
     lines: tuple[BillLine, ...]
+    promotions: tuple[BillPromotion, ...]
     cost_usd: Decimal
     exchange: ExchangeEvidence
     margin: Decimal
     rounding: Rounding
     totals: Totals
 
+    @property
+    def usage_krw(self) -> int:
+        """The supply before promotional credit."""
+        return self.totals.supply_krw + self.totals.promotion_krw
+
+    @property
+    def document_lines(self) -> tuple[DocumentLine, ...]:
+        """The lines as an invoice has them: usage first, then what promotional credit takes off."""
+        usage = tuple(_usage_line(position, line) for position, line in enumerate(self.lines, start=1))
+        behind = len(usage) + 1
+        return usage + tuple(
+            _promotion_line(position, promotion, month=self.month)
+            for position, promotion in enumerate(self.promotions, start=behind)
+        )
+
 
 def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = None) -> MonthBill | None:
-    """The bill of everything that is billed in that month so far, or None without usage.
+    """The bill of everything that is billed in that month so far, or None without usage. Promotional credit is taken off.
 
     For a month that still runs, `on` is today: its last day has no rate yet, so the last one published so far stands in.
     Raises NoExchangeRate or NoMarginRule: a missing rate is never 1.0 and a missing margin never 0.
@@ -57,6 +83,8 @@ def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = Non
     exchange = exchange_evidence(customer, _cost_by_day(sums), on=min(on or month.last_on, month.last_on))
     rounding = Rounding(customer.rounding)
     totals = invoice_totals([_base_krw(line, exchange) for line in sums], margin=rule.margin, rounding=rounding)
+    promotions, relieved_krw = _promotions(customer, month, sums, totals, exchange)
+    totals = relieved(totals, sum(relieved_krw), rounding=rounding)
     names = dict(Model.objects.filter(pk__in={line.model_pk for line in sums}).values_list("pk", "name"))
     lines = tuple(
         BillLine(
@@ -64,12 +92,14 @@ def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = Non
             usage=line,
             model_name=names[line.model_pk],
             amount_krw=amount,
+            promotion_krw=promotion,
         )
-        for line, amount in zip(sums, totals.line_amounts_krw, strict=True)
+        for line, amount, promotion in zip(sums, totals.line_amounts_krw, relieved_krw, strict=True)
     )
     return MonthBill(
         month=month,
         lines=lines,
+        promotions=promotions,
         cost_usd=exact_sum(line.total.cost_usd for line in sums),
         exchange=exchange,
         margin=rule.margin,
@@ -102,12 +132,69 @@ def exchange_evidence(customer: Customer, cost_by_day: dict[date, Decimal], *, o
     )
 
 
+def _promotions(
+    customer: Customer, month: BillingMonth, sums: list[UsageSum], totals: Totals, exchange: ExchangeEvidence
+) -> tuple[tuple[BillPromotion, ...], list[int]]:
+    """What promotional credit takes off, by grant and by line."""
+    by_line_krw = [0] * len(sums)
+    grants = {credit.pk: credit for credit in usable_credits(customer, month)}
+    if not grants:
+        return (), by_line_krw
+    usage = [
+        CoveredUsage(line.model_id, amount, _bases_by_day(line, exchange))
+        for line, amount in zip(sums, totals.line_amounts_krw, strict=True)
+    ]
+    reliefs = relieve(usage, [offer_of(credit) for credit in grants.values()])
+    for relief in reliefs:
+        by_line_krw = [before + won for before, won in zip(by_line_krw, relief.by_line_krw, strict=True)]
+    return tuple(BillPromotion(grants[relief.key], relief.amount_krw) for relief in reliefs), by_line_krw
+
+
+def _usage_line(position: int, line: BillLine) -> DocumentLine:
+    usage = line.usage
+    return DocumentLine(
+        position=position,
+        kind=line.kind,
+        model_id=usage.model_id,
+        model_name=line.model_name,
+        month=str(usage.month),
+        requests=usage.total.requests,
+        prompt_tokens=usage.total.prompt_tokens,
+        cache_read_tokens=usage.total.cache_read_tokens,
+        completion_tokens=usage.total.completion_tokens,
+        cost_usd=usage.total.cost_usd,
+        amount_krw=line.amount_krw,
+        promotion_krw=line.promotion_krw,
+    )
+
+
+def _promotion_line(position: int, promotion: BillPromotion, *, month: BillingMonth) -> DocumentLine:
+    return DocumentLine(
+        position=position,
+        kind=InvoiceLine.Kind.PROMOTION,
+        model_id="",
+        model_name=promotion.credit.name,
+        month=str(month),
+        requests=0,
+        prompt_tokens=0,
+        cache_read_tokens=0,
+        completion_tokens=0,
+        cost_usd=ZERO,
+        amount_krw=-promotion.amount_krw,
+    )
+
+
 def _base_krw(line: UsageSum, exchange: ExchangeEvidence) -> Decimal:
     """Exact won of a line before margin."""
     if exchange.rate is not None:
         return exact_product(line.total.cost_usd, exchange.rate)
+    return exact_sum(_bases_by_day(line, exchange).values())
+
+
+def _bases_by_day(line: UsageSum, exchange: ExchangeEvidence) -> dict[date, Decimal]:
+    """The same, day by day."""
     rates = {day.used_on: day.rate for day in exchange.daily}
-    return exact_sum(exact_product(cost, rates[day]) for day, cost in line.cost_usd_by_day.items())
+    return {day: exact_product(cost, exchange.rate or rates[day]) for day, cost in line.cost_usd_by_day.items()}
 
 
 def _cost_by_day(sums: list[UsageSum]) -> dict[date, Decimal]:

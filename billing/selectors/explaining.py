@@ -76,8 +76,9 @@ class LineExplanation:
 
 
 def explain_line(invoice: Invoice, line: InvoiceLine) -> LineExplanation:
-    """The explanation of a line of an issued invoice."""
+    """The explanation of a usage line of an issued invoice."""
     assert invoice.document is not None  # a constraint gives every issued invoice one
+    assert line.model_id is not None  # so does one to every usage line
     document = InvoiceDocument.from_json(invoice.document)
     rollups = UsageRollup.objects.filter(
         customer_id=invoice.customer_id,

@@ -15,7 +15,7 @@ from usage.periods import BillingMonth
 
 @dataclass(frozen=True)
 class InvoicedLine:
-    """One line's whole won before VAT, with what it stands for."""
+    """One usage line's whole won before VAT and before promotional credit, with what it stands for."""
 
     month_on: date  # first day of the KST month in which the usage happened
     model_pk: int
@@ -44,7 +44,8 @@ def invoiced_month(customer: Customer, month: BillingMonth) -> InvoicedMonth | N
     invoice = Invoice.objects.filter(customer=customer, month=month.first_on, status__in=shown).first()
     if invoice is None:
         return None
-    rows = list(InvoiceLine.objects.filter(invoice=invoice).values_list("month", "model_id", "amount_krw"))
+    usage = InvoiceLine.objects.filter(invoice=invoice, model_id__isnull=False)
+    rows = [(on, int(model_pk or 0), won) for on, model_pk, won in usage.values_list("month", "model_id", "amount_krw")]
     providers: Mapping[int, int] = dict(
         Model.objects.filter(pk__in={model_pk for _, model_pk, _ in rows}).values_list("pk", "provider_id")
     )

@@ -69,7 +69,7 @@ def report_changes(changes: Iterable[PriceChange]) -> list[PriceChangeReport]:
     lines = InvoiceLine.objects.filter(
         invoice__month=month_on, invoice__status__in=_COUNTED, model_id__in={change.model_id for change in wanted}
     )
-    by_model: dict[int, list[AffectedCustomer]] = {}
+    by_model: dict[int | None, list[AffectedCustomer]] = {}
     sums = lines.order_by().values_list("model_id", "invoice__customer__slug").annotate(won=Sum("amount_krw"))
     for model_pk, slug, won in sums:
         by_model.setdefault(model_pk, []).append(AffectedCustomer(slug, int(won)))

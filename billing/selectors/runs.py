@@ -44,6 +44,7 @@ def invoice_dict(invoice: Invoice) -> dict[str, Any]:
                 "completion_tokens": line.completion_tokens,
                 "cost_usd": decimal_text(line.cost_usd),
                 "amount_krw": line.amount_krw,
+                "promotion_krw": line.promotion_krw,
             }
             for line in invoice.lines.all()
         ],
@@ -149,16 +150,17 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
         "total_krw": bill.totals.total_krw,
         "lines": [
             {
-                "position": position,
+                "position": line.position,
                 "kind": line.kind,
-                "month": str(line.usage.month),
-                "model": line.usage.model_id,
-                "requests": line.usage.total.requests,
-                "prompt_tokens": line.usage.total.prompt_tokens,
-                "completion_tokens": line.usage.total.completion_tokens,
-                "cost_usd": decimal_text(line.usage.total.cost_usd),
+                "month": line.month,
+                "model": line.model_id or line.model_name,
+                "requests": line.requests,
+                "prompt_tokens": line.prompt_tokens,
+                "completion_tokens": line.completion_tokens,
+                "cost_usd": decimal_text(line.cost_usd),
                 "amount_krw": line.amount_krw,
+                "promotion_krw": line.promotion_krw,
             }
-            for position, line in enumerate(bill.lines, start=1)
+            for line in bill.document_lines
         ],
     }

@@ -103,7 +103,7 @@ def _close_item(*, item_id: int, actor: str, now: datetime) -> BillingRunItem | 
     if bill is None:
         _close_period(period, outcome=BillingPeriod.Outcome.NO_USAGE, now=now)
         return _done(item, invoice=None, now=now)
-    if bill.totals.supply_krw == 0:
+    if bill.usage_krw == 0:
         _close_period(period, outcome=BillingPeriod.Outcome.NO_CHARGE, now=now)
         return _done(item, invoice=None, now=now)
     require_identities(customer, on=now.astimezone(KST).date())

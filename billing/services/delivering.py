@@ -25,9 +25,9 @@ from accounts.errors import DomainError, InvalidInput
 from accounts.services import record_audit
 from billing.adapters.registry import tax_provider
 from billing.adapters.tax_provider import TaxInvoiceProvider
-from billing.documents import InvoiceDocument
+from billing.documents import InvoiceDocument, TopUpDocument
 from billing.errors import TaxDeadlinePassed
-from billing.mail import invoice_email
+from billing.mail import invoice_email, top_up_email
 from billing.models import Delivery, Invoice, InvoicePdf, TaxInvoice
 from billing.pdf import render_invoice
 from billing.services.taxing import requeue_tax_invoice, send_tax_invoice
@@ -61,11 +61,12 @@ class DeliveryReport:
 def enqueue_deliveries(*, invoice: Invoice, recipients: Collection[str], now: datetime) -> list[Delivery]:
     """Write the outbox rows of an invoice; call it inside the issuing transaction. Repeating it adds nothing.
 
-    One mail for each distinct address, compared in lower case, and one row for the tax invoice.
+    One mail for each distinct address, compared in lower case, and one row for the tax invoice where there is one.
     """
     addresses = sorted({address.strip().lower() for address in recipients} - {""})
     wanted = [(Delivery.Kind.INVOICE_EMAIL, address) for address in addresses]
-    wanted.append((Delivery.Kind.TAX_INVOICE, TAX_OFFICE))
+    if hasattr(invoice, "tax_invoice"):
+        wanted.append((Delivery.Kind.TAX_INVOICE, TAX_OFFICE))
     Delivery.objects.bulk_create(
         (
             Delivery(kind=kind, invoice=invoice, recipient=recipient, next_attempt_at=now, created_at=now)
@@ -123,7 +124,7 @@ def requeue_delivery(*, delivery: Delivery, actor: str, reason: str, now: dateti
     if row.status != _DEAD:
         return row
     if row.kind == Delivery.Kind.TAX_INVOICE:
-        requeue_tax_invoice(tax_invoice=row.invoice.tax_invoice, actor=actor, reason=reason)
+        requeue_tax_invoice(tax_invoice=_invoice_of(row).tax_invoice, actor=actor, reason=reason)
     data = {"attempts": row.attempts, "last_error": row.last_error}
     row.status, row.attempts, row.claimed_until, row.next_attempt_at = _PENDING, 0, None, now
     row.save(update_fields=["status", "attempts", "claimed_until", "next_attempt_at"])
@@ -138,7 +139,11 @@ def issue_tax_invoice_late(
     if not (actor.strip() and reason.strip()):
         raise InvalidInput("a late tax invoice needs a name and a reason", field="reason")
     sent = send_tax_invoice(
-        tax_invoice=delivery.invoice.tax_invoice, provider=provider, now=now, force_late_by=actor, reason=reason
+        tax_invoice=_invoice_of(delivery).tax_invoice,
+        provider=provider,
+        now=now,
+        force_late_by=actor,
+        reason=reason,
     )
     if sent.status == TaxInvoice.Status.ISSUED:
         _finish(delivery, now=now)
@@ -149,7 +154,8 @@ def message_id_of(delivery: Delivery) -> str:
     """The same for every attempt at the same row, so that a mail sent twice is seen to be one."""
     digest = hashlib.sha256(delivery.recipient.encode()).hexdigest()[:8]
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<invoice-{delivery.invoice_id}-{digest}@{domain}>"
+    subject = f"invoice-{delivery.invoice_id}" if delivery.invoice_id else f"top-up-{delivery.top_up_request_id}"
+    return f"<{subject}-{digest}@{domain}>"
 
 
 def _claim_one(*, now: datetime, claimed_at: datetime) -> Delivery | None:
@@ -157,7 +163,7 @@ def _claim_one(*, now: datetime, claimed_at: datetime) -> Delivery | None:
     with transaction.atomic(durable=True):
         row = (
             Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("invoice")
+            .select_related("invoice", "top_up_request")
             .filter(Q(claimed_until=None) | Q(claimed_until__lte=claimed_at), status=_PENDING, next_attempt_at__lte=now)
             .exclude(invoice__status=Invoice.Status.VOID)
             .order_by("next_attempt_at", "pk")
@@ -178,6 +184,8 @@ def _deliver(delivery: Delivery, *, clock: Callable[[], datetime], provider: Tax
             raise DeliveryRefused("every worker that tried it died")
         if delivery.kind == Delivery.Kind.INVOICE_EMAIL:
             _send_mail(delivery, now=clock())
+        elif delivery.kind == Delivery.Kind.TOP_UP_EMAIL:
+            _send_top_up_mail(delivery)
         else:
             _send_tax_invoice(delivery, now=clock(), provider=provider)
     except DeliveryRefused as refusal:
@@ -191,7 +199,7 @@ def _deliver(delivery: Delivery, *, clock: Callable[[], datetime], provider: Tax
 
 
 def _send_mail(delivery: Delivery, *, now: datetime) -> None:
-    invoice = delivery.invoice
+    invoice = _invoice_of(delivery)
     pdf = ensure_invoice_pdf(invoice=invoice, now=now)
     message = invoice_email(
         _document(invoice),
@@ -204,13 +212,30 @@ def _send_mail(delivery: Delivery, *, now: datetime) -> None:
         raise OSError("the mail backend took nothing")
 
 
+def _send_top_up_mail(delivery: Delivery) -> None:
+    assert delivery.top_up_request is not None  # a constraint gives every mail of this kind one
+    message = top_up_email(
+        TopUpDocument.from_json(delivery.top_up_request.document),
+        recipient=delivery.recipient,
+        message_id=message_id_of(delivery),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+    )
+    if message.send() != 1:
+        raise OSError("the mail backend took nothing")
+
+
 def _send_tax_invoice(delivery: Delivery, *, now: datetime, provider: TaxInvoiceProvider) -> None:
     try:
-        sent = send_tax_invoice(tax_invoice=delivery.invoice.tax_invoice, provider=provider, now=now)
+        sent = send_tax_invoice(tax_invoice=_invoice_of(delivery).tax_invoice, provider=provider, now=now)
     except TaxDeadlinePassed as error:
         raise DeliveryRefused(error.message) from None
     if sent.status == TaxInvoice.Status.FAILED:
         raise DeliveryRefused(f"{sent.error_code}: {sent.error_message}")
+
+
+def _invoice_of(delivery: Delivery) -> Invoice:
+    assert delivery.invoice is not None  # a constraint gives one to every delivery but the mails about prepayments
+    return delivery.invoice
 
 
 def _document(invoice: Invoice) -> InvoiceDocument:

@@ -10,15 +10,18 @@ from django.db import connection, transaction
 from accounts.models import Customer, SellerProfile, TaxProfile
 from accounts.selectors import seller_profile_in_force, tax_profile_in_force
 from accounts.services import record_audit
-from billing.documents import BankAccount, DocumentLine, InvoiceDocument, Party
+from billing.documents import BankAccount, InvoiceDocument, Party
 from billing.errors import NoSellerProfile, NoTaxProfile
 from billing.models import Invoice, InvoiceLine, NumberSequence
 from billing.pdf import TEMPLATE_VERSION
 from billing.selectors.bills import MonthBill
 from billing.selectors.deadlines import tax_invoice_dates
 from billing.services.delivering import enqueue_deliveries
+from billing.services.granting import use_credits
 from billing.services.posting import post_invoice
+from billing.services.prepaying import pay_from_prepayment
 from billing.services.taxing import record_tax_invoice
+from catalog.money import ZERO
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
 
@@ -30,21 +33,32 @@ UNNUMBERED = "-"
 def issue_invoice(*, customer: Customer, period: BillingPeriod, bill: MonthBill, now: datetime, actor: str) -> Invoice:
     """Issue the invoice of a bill: lines, ledger, tax invoice record, outbox rows, and last of all its number.
 
-    The number is taken last because its series row stays locked until the commit: other customers wait for as short as
-    can be, and whatever rolls back leaves no gap.
+    Promotional credit is used up and prepayments pay in this same transaction; an invoice that is settled by then is
+    issued as paid. Without a supply (all of it given away) there is no tax invoice. The number is taken last because its
+    series row stays locked until the commit: other customers wait for as short as can be, and whatever rolls back leaves
+    no gap.
     """
     issued_on = now.astimezone(KST).date()
     buyer, seller = _identities(customer, on=issued_on)
     draft = _draft(customer=customer, period=period, bill=bill)
+    use_credits(invoice=draft, promotions=bill.promotions, actor=actor, now=now)
+    post_invoice(
+        invoice=draft,
+        promotion_krw=bill.totals.promotion_krw,
+        occurred_on=bill.month.last_on,
+        memo=f"{customer.name} {bill.month}",
+        actor=actor,
+    )
+    pay_from_prepayment(invoice=draft, actor=actor, now=now)
     document = _document(draft=draft, bill=bill, buyer=buyer, seller=seller, issued_on=issued_on)
-    post_invoice(invoice=draft, occurred_on=issued_on, memo=f"{bill.month} {customer.name}")
-    record_tax_invoice(invoice=draft, document=document, buyer=buyer, now=now)
+    if draft.supply_krw:
+        record_tax_invoice(invoice=draft, document=document, buyer=buyer, now=now)
     recipients = [address for address in (buyer.email, buyer.email2) if address]
     enqueue_deliveries(invoice=draft, recipients=recipients, now=now)
     ordinal = next_number(series=f"INV-{bill.month.year:04d}{bill.month.month:02d}")
     draft.number = f"INV-{bill.month.year:04d}{bill.month.month:02d}-{ordinal:04d}"
     final = replace(document, number=draft.number, deposit_code=deposit_code(bill.month, ordinal))
-    draft.status = Invoice.Status.ISSUED
+    draft.status = Invoice.Status.ISSUED if draft.due_krw else Invoice.Status.PAID
     draft.issued_at, draft.issued_on = now, issued_on
     draft.due_on = final.due_on
     draft.document = final.to_json()
@@ -111,8 +125,26 @@ def _draft(*, customer: Customer, period: BillingPeriod, bill: MonthBill) -> Inv
             completion_tokens=line.usage.total.completion_tokens,
             cost_usd=line.usage.total.cost_usd,
             amount_krw=line.amount_krw,
+            promotion_krw=line.promotion_krw,
         )
         for position, line in enumerate(bill.lines, start=1)
+    )
+    InvoiceLine.objects.bulk_create(
+        InvoiceLine(
+            invoice=invoice,
+            position=position,
+            kind=InvoiceLine.Kind.PROMOTION,
+            month=bill.month.first_on,
+            model_name=promotion.credit.name,
+            promotional_credit=promotion.credit,
+            requests=0,
+            prompt_tokens=0,
+            cache_read_tokens=0,
+            completion_tokens=0,
+            cost_usd=ZERO,
+            amount_krw=-promotion.amount_krw,
+        )
+        for position, promotion in enumerate(bill.promotions, start=len(bill.lines) + 1)
     )
     return invoice
 
@@ -147,22 +179,7 @@ def _document(
         bank=BankAccount(bank=seller.bank_name, number=seller.bank_account_no, holder=seller.bank_account_holder),
         deposit_code=UNNUMBERED,
         buyer=_party(buyer, kind=buyer.kind, registration_no=buyer.foreign_id or buyer.registration_no),
-        lines=tuple(
-            DocumentLine(
-                position=position,
-                kind=line.kind,
-                model_id=line.usage.model_id,
-                model_name=line.model_name,
-                month=str(line.usage.month),
-                requests=line.usage.total.requests,
-                prompt_tokens=line.usage.total.prompt_tokens,
-                cache_read_tokens=line.usage.total.cache_read_tokens,
-                completion_tokens=line.usage.total.completion_tokens,
-                cost_usd=line.usage.total.cost_usd,
-                amount_krw=line.amount_krw,
-            )
-            for position, line in enumerate(bill.lines, start=1)
-        ),
+        lines=bill.document_lines,
         cost_usd=bill.cost_usd,
         margin=bill.margin,
         exchange=bill.exchange,
@@ -172,6 +189,7 @@ def _document(
         total_krw=bill.totals.total_krw,
         tax_invoice_deadline_on=tax_invoice_dates(month).deadline_on,
         template_version=TEMPLATE_VERSION,
+        prepaid_krw=draft.allocated_krw,
     )
 
 

@@ -1,32 +1,125 @@
-"""The only module that writes the ledger."""
+"""The only module that writes the ledger. Every transaction goes through `post_transaction`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 from django.db import transaction
 
+from accounts.models import Customer
 from billing.models import Invoice
 from billing.models.ledger import LedgerEntry, LedgerTransaction
 
+Kind = LedgerTransaction.Kind
+Account = LedgerEntry.Account
+
+_MEMO_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One entry to be: debit positive, credit negative; whole won unless the currency says otherwise."""
+
+    account: LedgerEntry.Account
+    amount: int | Decimal
+    customer: Customer | None = None
+    currency: str = "KRW"
+
 
 @transaction.atomic
-def post_invoice(*, invoice: Invoice, occurred_on: date, memo: str) -> LedgerTransaction:
-    """Debit the customer's receivable with the total; credit revenue with the supply and VAT payable with the VAT."""
+def post_transaction(
+    *,
+    kind: LedgerTransaction.Kind,
+    occurred_on: date,
+    memo: str,
+    entries: Sequence[Posting],
+    actor: str,
+    invoice: Invoice | None = None,
+    reverses: LedgerTransaction | None = None,
+) -> LedgerTransaction:
+    """Write one balanced transaction; entries of zero are left out. The database refuses what does not sum to zero.
+
+    `occurred_on` is the accounting day in Korea: the month's last day for a supply, the bank's day for money.
+    """
     posted = LedgerTransaction.objects.create(
-        kind=LedgerTransaction.Kind.INVOICE_ISSUED,
+        kind=kind,
         occurred_on=occurred_on,
         invoice=invoice,
-        memo=memo,
+        reverses=reverses,
+        memo=memo[:_MEMO_CHARS],
+        actor=actor,
     )
-    signed = {
-        LedgerEntry.Account.RECEIVABLE: invoice.total_krw,
-        LedgerEntry.Account.REVENUE: -invoice.supply_krw,
-        LedgerEntry.Account.VAT_PAYABLE: -invoice.vat_krw,
-    }
     LedgerEntry.objects.bulk_create(
-        LedgerEntry(transaction=posted, account=account, customer=invoice.customer, amount=amount)
-        for account, amount in signed.items()
-        if amount
+        LedgerEntry(
+            transaction=posted,
+            account=entry.account,
+            customer=entry.customer,
+            currency=entry.currency,
+            amount=entry.amount,
+        )
+        for entry in entries
+        if entry.amount
     )
     return posted
+
+
+def post_invoice(
+    *, invoice: Invoice, promotion_krw: int, occurred_on: date, memo: str, actor: str
+) -> LedgerTransaction:
+    """Debit the receivable with the total and promotions with what credit took off; credit revenue and VAT payable.
+
+    Revenue stands gross: what was given away can be read from the books, and the two together are the supply.
+    """
+    customer = invoice.customer
+    return post_transaction(
+        kind=Kind.INVOICE_ISSUED,
+        occurred_on=occurred_on,
+        memo=memo,
+        invoice=invoice,
+        actor=actor,
+        entries=[
+            Posting(Account.RECEIVABLE, invoice.total_krw, customer),
+            Posting(Account.PROMOTIONS, promotion_krw, customer),
+            Posting(Account.REVENUE, -(invoice.supply_krw + promotion_krw), customer),
+            Posting(Account.VAT_PAYABLE, -invoice.vat_krw, customer),
+        ],
+    )
+
+
+def post_transfer(
+    *,
+    kind: LedgerTransaction.Kind,
+    occurred_on: date,
+    memo: str,
+    debit: LedgerEntry.Account,
+    credit: LedgerEntry.Account,
+    amount_krw: int,
+    customer: Customer | None,
+    actor: str,
+    invoice: Invoice | None = None,
+) -> LedgerTransaction:
+    """So many won from one account to another of the same customer."""
+    entries = [Posting(debit, amount_krw, customer), Posting(credit, -amount_krw, customer)]
+    return post_transaction(
+        kind=kind, occurred_on=occurred_on, memo=memo, entries=entries, actor=actor, invoice=invoice
+    )
+
+
+def post_reversal(*, original: LedgerTransaction, occurred_on: date, memo: str, actor: str) -> LedgerTransaction:
+    """The original's entries with the other sign, never computed anew. A transaction is reversed once."""
+    entries = original.entries.select_related("customer").order_by("pk")
+    return post_transaction(
+        kind=Kind.REVERSAL,
+        occurred_on=occurred_on,
+        memo=memo,
+        invoice=original.invoice,
+        reverses=original,
+        actor=actor,
+        entries=[
+            Posting(LedgerEntry.Account(entry.account), -entry.amount, entry.customer, entry.currency)
+            for entry in entries
+        ],
+    )

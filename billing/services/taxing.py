@@ -45,6 +45,7 @@ ANSWER_TIMEOUT = timedelta(minutes=5)
 KEY_CONFLICT = "key_conflict"
 
 _PURPOSE_CLAIM = "02"  # 청구: to be paid after the month
+_PURPOSE_RECEIPT = "01"  # 영수: paid already, from a prepayment
 _QUEUED, _SENDING = TaxInvoice.Status.QUEUED, TaxInvoice.Status.SENDING
 _ISSUED, _FAILED = TaxInvoice.Status.ISSUED, TaxInvoice.Status.FAILED
 
@@ -143,7 +144,7 @@ def _content(
     )
     return TaxDocument(
         type_code=tax_document.TYPE_CODE,
-        purpose_code=_PURPOSE_CLAIM,
+        purpose_code=_PURPOSE_CLAIM if document.due_krw else _PURPOSE_RECEIPT,
         write_date_on=write_date_on,
         supplier=_party(document.seller),
         buyer=buyer,

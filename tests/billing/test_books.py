@@ -17,7 +17,9 @@ pytestmark = pytest.mark.django_db
 CHECKS = [
     "one_event_per_id",
     "events_are_priced_or_quarantined",
+    "withdrawn_events_had_counted",
     "rollups_equal_a_recount",
+    "hours_equal_a_recount",
     "costs_follow_from_prices",
     "prices_do_not_overlap",
     "events_are_on_lines",
@@ -27,6 +29,9 @@ CHECKS = [
     "guards_stand",
     "ledger_balances",
     "invoices_are_posted",
+    "payments_add_up",
+    "credits_add_up",
+    "balances_agree",
 ]
 
 
@@ -69,11 +74,11 @@ def test_sound_books(books: None) -> None:
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        ("DELETE FROM usage_event WHERE event_id LIKE 'gaon-acme/cent%'", {"one_event_per_id", "rollups_equal_a_recount"}),
+        ("DELETE FROM usage_event WHERE event_id LIKE 'gaon-acme/cent%'", {"one_event_per_id", "rollups_equal_a_recount", "hours_equal_a_recount"}),
         ("DELETE FROM usage_quarantinedevent", {"events_are_priced_or_quarantined"}),
         (
             "UPDATE usage_event SET cost_usd = cost_usd * 2 WHERE event_id LIKE 'gaon-acme/cent%'",
-            {"rollups_equal_a_recount", "costs_follow_from_prices"},
+            {"rollups_equal_a_recount", "hours_equal_a_recount", "costs_follow_from_prices"},
         ),
         (
             "UPDATE usage_usagerollup SET requests = requests + 1 WHERE billing_month = '2026-10-01'",
@@ -84,7 +89,7 @@ def test_sound_books(books: None) -> None:
         ("UPDATE billing_invoice SET margin = 0.2", {"amounts_agree"}),
         (
             "UPDATE billing_invoice SET supply_krw = supply_krw + 1, total_krw = total_krw + 1",
-            {"amounts_agree", "invoices_are_posted"},
+            {"amounts_agree", "invoices_are_posted", "balances_agree"},
         ),
         (
             "UPDATE billing_taxinvoice SET supply_krw = supply_krw - 1, vat_krw = vat_krw + 1",
@@ -102,7 +107,7 @@ def test_sound_books(books: None) -> None:
             "UPDATE billing_ledgerentry SET amount = amount + 1 WHERE account = 'revenue'",
             {"ledger_balances", "invoices_are_posted"},
         ),
-        ("DELETE FROM billing_ledgerentry", {"invoices_are_posted"}),
+        ("DELETE FROM billing_ledgerentry", {"invoices_are_posted", "balances_agree"}),
     ],
 )  # fmt: skip
 def test_each_damage_is_found(books: None, statement: str, expected: set[str]) -> None:

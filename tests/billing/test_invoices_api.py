@@ -46,6 +46,7 @@ def test_list_and_one_invoice_say_what_was_issued(gaon: Customer) -> None:
         "supply": {"amount": "2471", "currency": "KRW"},
         "vat": {"amount": "247", "currency": "KRW"},
         "total": {"amount": "2718", "currency": "KRW"},
+        "due": {"amount": "2718", "currency": "KRW"},
     }
     assert asked(secret, INVOICES) == {"rows": [head], "next_cursor": None}
     assert asked(secret, INVOICES, month="2026-10", status="issued")["rows"] == [head]

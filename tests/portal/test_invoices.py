@@ -13,6 +13,7 @@ from django.utils import timezone
 from pypdf import PdfReader
 
 from billing.models import Invoice, InvoicePdf, TaxInvoice
+from billing.services.paying import match_payment, record_payment
 from tests.portal.factories import Cast, close_month, make_customer, make_rate, make_usage, make_user, this_month
 from tests.portal.test_dashboard import page
 from tests.portal.test_usage import cells
@@ -54,7 +55,15 @@ def test_the_page_says_where_to_pay_with_which_name(cast: Cast, acme: Client) ->
     assert "국민은행" in text
     assert "123456-04-567890" in text
     assert invoice.document["deposit_code"] in text
-    Invoice.objects.filter(pk=invoice.pk).update(status="paid")
+    deposit = record_payment(
+        reference="bank-1",
+        received_at=timezone.now(),
+        amount_krw=invoice.total_krw,
+        depositor_name=invoice.document["deposit_code"],
+        actor="test",
+        now=timezone.now(),
+    )
+    match_payment(payment=deposit, actor="test", now=timezone.now())
     paid = page(acme, f"/c/acme/invoices/{invoice.number}/")
     assert "완납" in paid
     assert "납부하실 금액이 없습니다." in paid

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from django.db import connection
 from django.db.models import Sum
 
+from billing.audit.money import balances_agree, credits_add_up, payments_add_up
 from billing.documents import DocumentError, InvoiceDocument
 from billing.models import Invoice
 from catalog.money import Rounding, round_won, vat_won
@@ -36,6 +37,30 @@ GUARDS = [
     ("billing_marginrule", "margin_rule_is_history"),
     ("billing_exchangerate", "rows_are_never_changed"),
     ("billing_invoicepdf", "rows_are_never_changed"),
+    ("billing_payment", "payment_stays_as_received"),
+    ("billing_prepayment", "prepayment_moves_by_its_rows"),
+    ("billing_promotionalcredit", "promotional_credit_moves_by_its_rows"),
+    ("billing_allocation", "allocation_is_summed"),
+    ("billing_allocationreversal", "allocation_reversal_is_summed"),
+    ("billing_paymentreversal", "payment_reversal_is_noted"),
+    ("billing_prepayment", "prepayment_is_summed"),
+    ("billing_prepaymentwithdrawal", "withdrawal_is_summed"),
+    ("billing_refund", "refund_is_summed"),
+    ("billing_promotionalcreditmove", "promotion_move_is_summed"),
+    *(
+        (f"billing_{table}", "rows_are_never_changed")
+        for table in (
+            "allocation",
+            "allocationreversal",
+            "paymentassignment",
+            "paymentreversal",
+            "prepaymentwithdrawal",
+            "promotionalcreditmove",
+            "refund",
+            "upstreamaccrual",
+            "upstreampayment",
+        )
+    ),
 ]
 
 
@@ -50,6 +75,9 @@ def check_books() -> list[CheckResult]:
         _run("guards_stand", _guards_stand),
         _run("ledger_balances", _ledger_balances),
         _run("invoices_are_posted", _invoices_are_posted),
+        _run("payments_add_up", payments_add_up),
+        _run("credits_add_up", credits_add_up),
+        _run("balances_agree", balances_agree),
     ]
 
 
@@ -71,7 +99,7 @@ WITH used AS (
 ), billed AS (
     SELECT i.customer_id, i.month AS billing_month, l.month, l.model_id, l.requests, l.cost_usd, i.number
     FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id
-    WHERE i.status IN ('issued', 'paid')
+    WHERE i.status IN ('issued', 'paid') AND l.kind <> 'promotion'
 )
 SELECT coalesce(u.customer_id, b.customer_id), coalesce(u.billing_month, b.billing_month), b.number,
        coalesce(u.model_id, b.model_id), p.status, p.outcome, u.requests, b.requests, u.cost_usd, b.cost_usd
@@ -130,12 +158,13 @@ def _amounts_finding(invoice: Invoice) -> str | None:
     said = (document.number, document.month, document.margin, document.exchange.rate, document.rounding)
     if said != (invoice.number, f"{invoice.month:%Y-%m}", invoice.margin, invoice.exchange_rate, invoice.rounding):
         return f"{invoice.number}: the document names another number, month, margin, rate or rounding than the invoice"
-    supply = round_won(document.exact_supply_krw, Rounding(invoice.rounding))
+    supply = round_won(document.exact_supply_krw, Rounding(invoice.rounding)) - document.promotion_krw
     if (supply, vat_won(supply, Rounding(invoice.rounding))) != amounts[:2]:
         return f"{invoice.number}: recomputed supply {supply}, issued {amounts[0]} + {amounts[1]}"
     tax = getattr(invoice, "tax_invoice", None)
     if tax is None:
-        return f"{invoice.number}: has no tax invoice record"
+        # What was given away as a whole is no taxable supply.
+        return None if amounts[0] == 0 else f"{invoice.number}: has no tax invoice record"
     if (tax.supply_krw, tax.vat_krw, tax.total_krw) != amounts:
         return f"{invoice.number}: the tax invoice says {tax.supply_krw} + {tax.vat_krw} = {tax.total_krw}"
     return None
@@ -207,7 +236,7 @@ def _invoices_are_posted() -> Iterator[str | None]:
             """
             SELECT i.number, i.total_krw, i.supply_krw, i.vat_krw,
                    coalesce(sum(e.amount) FILTER (WHERE e.account = 'receivable'), 0),
-                   coalesce(-sum(e.amount) FILTER (WHERE e.account = 'revenue'), 0),
+                   coalesce(-sum(e.amount) FILTER (WHERE e.account IN ('revenue', 'promotions')), 0),
                    coalesce(-sum(e.amount) FILTER (WHERE e.account = 'vat_payable'), 0)
             FROM billing_invoice i
             LEFT JOIN billing_ledgertransaction t ON t.invoice_id = i.id AND t.kind = 'invoice_issued'
