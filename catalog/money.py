@@ -2,8 +2,8 @@
 
 Python's default decimal context rounds silently at 28 digits, and catalog prices alone have 23 decimals. So
 sums and products of `Decimal` go through `EXACT`, which raises instead of rounding, and everything that
-divides goes through `Fraction`. The only functions that round are `round_won` and `vat_won`, in one of the
-two stored policies.
+divides goes through `Fraction`. The only functions that round amounts are `round_won` and `vat_won`, in one of the
+two stored policies, and for bounds, which are never billed, `round_up`.
 """
 
 import re
@@ -20,7 +20,7 @@ from decimal import (
 )
 from enum import StrEnum
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 ZERO = Decimal(0)
 
@@ -89,6 +89,11 @@ def round_won(amount: Fraction, rounding: Rounding) -> int:
 def vat_won(supply_krw: int, rounding: Rounding) -> int:
     """VAT on a supply amount that is already whole won: one tenth, rounded by the same stored policy."""
     return round_won(Fraction(supply_krw, VAT_DIVISOR), rounding)
+
+
+def round_up(amount: Fraction, *, decimals: int = 0) -> Decimal:
+    """The smallest decimal with so many decimals that is not below `amount`: for holds and limits, never for a bill."""
+    return EXACT.scaleb(Decimal(ceil(amount * 10**decimals)), -decimals)
 
 
 def allocate(total: int, weights: Sequence[Fraction]) -> list[int]:

@@ -23,7 +23,7 @@ class SpendingAccount(models.Model):
     """
 
     customer = models.OneToOneField(
-        Customer, models.PROTECT, primary_key=True, related_name="spending", verbose_name=_("customer")
+        Customer, models.CASCADE, primary_key=True, related_name="spending", verbose_name=_("customer")
     )
     credit_limit_krw = models.BigIntegerField(_("credit limit (KRW)"), null=True, blank=True)
     is_prepaid = models.BooleanField(_("pays ahead"), default=False)

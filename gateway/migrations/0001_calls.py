@@ -218,6 +218,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "db_table": "gateway_call",
                 "verbose_name": "gateway call",
                 "verbose_name_plural": "gateway calls",
                 "ordering": ["-started_at"],

@@ -171,7 +171,9 @@ END $$;
 """
 
 SETTLE = """
--- The calls are open and locked by whoever calls this, and their events are stored in the same transaction.
+-- The calls are locked by whoever calls this, and their events are stored in the same transaction. What comes after the
+-- call was given up (failed, lost) is billed all the same: its hold is gone already, and its idempotency key may be
+-- another call's by now.
 CREATE FUNCTION gateway_settle(p_now timestamptz, p_calls jsonb, p_attempts jsonb)
 RETURNS TABLE (settled_id text, cost numeric, billed boolean)
 LANGUAGE plpgsql AS $$
@@ -205,16 +207,17 @@ BEGIN
             answered_chunks = ended.answered_chunks, finished_at = ended.finished_at, settled_at = p_now,
             flags = ended.flags || CASE WHEN event.cost_usd > call.hold_usd THEN '{over_hold}'::text[] ELSE '{}' END,
             cost_usd = event.cost_usd, next_ask_at = ended.next_ask_at,
-            is_billed = event.event_id IS NOT NULL AND event.cost_usd IS DISTINCT FROM 0
+            is_billed = event.event_id IS NOT NULL AND event.cost_usd IS DISTINCT FROM 0,
+            idempotency_key = CASE WHEN opened.status <> 'failed' THEN call.idempotency_key END
         FROM ended
         JOIN gateway_call AS opened ON opened.call_id = ended.call_id
         LEFT JOIN usage_event AS event ON event.customer_id = opened.customer_id
               AND event.occurred_at = opened.started_at AND event.event_id = ended.event_id
-        WHERE call.call_id = ended.call_id AND call.status = 'open'
-        RETURNING call.*, ended.tokens
+        WHERE call.call_id = ended.call_id AND opened.status IN ('open', 'failed', 'lost')
+        RETURNING call.*, ended.tokens, opened.status = 'open' AS was_open
     ), released AS (
         UPDATE billing_spendingaccount AS account SET held_krw = account.held_krw - gone.krw
-        FROM (SELECT customer_id, sum(hold_krw) AS krw FROM done GROUP BY customer_id) AS gone
+        FROM (SELECT customer_id, sum(hold_krw) AS krw FROM done WHERE was_open GROUP BY customer_id) AS gone
         WHERE account.customer_id = gone.customer_id AND gone.krw > 0
     ), metered AS (
         UPDATE gateway_keymeter AS meter SET
@@ -222,11 +225,12 @@ BEGIN
             spent_usd = meter.spent_usd + gone.spent_usd,
             tokens = greatest(meter.tokens + gone.tokens, 0)
         FROM (
-            SELECT done.api_key_id, count(*) AS calls, sum(done.hold_usd) AS held_usd,
+            SELECT done.api_key_id, count(*) FILTER (WHERE was_open) AS calls,
+                   coalesce(sum(done.hold_usd) FILTER (WHERE was_open), 0) AS held_usd,
                    coalesce(sum(done.cost_usd) FILTER (
                        WHERE (done.started_at AT TIME ZONE 'Asia/Seoul')::date >= counted.month), 0) AS spent_usd,
                    coalesce(sum(done.tokens - done.hold_tokens) FILTER (
-                       WHERE done.minute_at = counted.minute_at), 0) AS tokens
+                       WHERE was_open AND done.minute_at = counted.minute_at), 0) AS tokens
             FROM done JOIN gateway_keymeter AS counted USING (api_key_id) WHERE done.is_metered GROUP BY done.api_key_id
         ) AS gone
         WHERE meter.api_key_id = gone.api_key_id

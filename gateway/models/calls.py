@@ -85,6 +85,7 @@ class GatewayCall(models.Model):
     asks = models.PositiveSmallIntegerField(_("times asked"), default=0)
 
     class Meta:
+        db_table = "gateway_call"
         verbose_name = _("gateway call")
         verbose_name_plural = _("gateway calls")
         ordering = ["-started_at"]

@@ -1,0 +1,234 @@
+"""Admission: whether a call may go out, and the hold of what it can cost at most. Nothing is called before.
+
+A group of calls is one statement, `gateway_admit`: it asks for the state of keys and customers, counts the limits, and
+takes the holds from each customer's account in one conditional UPDATE, under the lock of the account's row. Whatever the
+number of gateways, what is held and used never exceeds what may be spent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import floor
+from typing import NamedTuple
+
+import orjson
+from django.db import OperationalError, connection
+
+from billing.services.spending import refresh_spending
+from catalog.money import decimal_text
+from gateway.calls import Admission, CallRefused, CallRequest
+from gateway.selectors import current_offers
+from gateway.services.callers import unauthorized
+from gateway.services.planning import Plan, plan_call
+
+#: For how long a call is its gateway's without a sign of life (`gateway.services.leasing`).
+LEASE = timedelta(seconds=60)
+_ATTEMPTS = 5
+_RETRIED = frozenset({"40P01", "40001"})
+_ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s::jsonb)"
+_REFRESH_SECONDS = 10.0
+
+#: Won with VAT per USD as each customer's account had it last; the statement says when it is another one.
+_factors: dict[int, Decimal | None] = {}
+_refreshed: dict[int, float] = {}
+
+
+class _Verdict(NamedTuple):
+    """One row of `gateway_admit`; `available_krw` is None where nothing bounds the customer."""
+
+    place: int
+    verdict: str
+    available_krw: Decimal | None
+    factor: Decimal | None
+    rpm_limit: int | None
+    rpm_left: int | None
+    tpm_limit: int | None
+    tpm_left: int | None
+    key_left_usd: Decimal | None
+    first_id: str | None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A planned call that waits for its verdict."""
+
+    place: int
+    request: CallRequest
+    plan: Plan
+    hold_krw: int = 0
+
+
+def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admission | CallRefused]:
+    """One answer per request, in order; refusals are returned, not raised. Durable and in one transaction.
+
+    Raises OperationalError when the database is away; nothing is held then.
+    """
+    offers = current_offers()
+    answers: dict[int, Admission | CallRefused] = {}
+    asked: list[_Asked] = []
+    for place, request in enumerate(requests):
+        try:
+            asked.append(_Asked(place, request, plan_call(request, offers)))
+        except CallRefused as refused:
+            answers[place] = refused
+    for attempt in range(_ATTEMPTS):
+        if not asked:
+            break
+        verdicts = _ask(asked, now)
+        again = []
+        for one in asked:
+            verdict = verdicts[one.place]
+            customer_id = one.request.caller.customer_id
+            _factors[customer_id] = verdict.factor
+            is_stale = verdict.verdict == "factor" or (verdict.verdict == "no_rate" and _refresh(customer_id, now))
+            if is_stale and attempt + 1 < _ATTEMPTS:
+                again.append(one)
+            else:
+                answers[one.place] = _answer(one, verdict, now)
+        asked = again
+    return [answers[place] for place in range(len(requests))]
+
+
+def _ask(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
+    for one in asked:
+        one.hold_krw = one.plan.hold_krw(_factors.get(one.request.caller.customer_id))
+    body = orjson.dumps([_row(one) for one in asked]).decode()
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_ADMIT, [now, now + LEASE, body])
+                return {row[0]: _Verdict(*row) for row in cursor.fetchall()}
+        except OperationalError as error:
+            if attempt == _ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRIED:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _row(one: _Asked) -> dict[str, object]:
+    request, plan = one.request, one.plan
+    factor = _factors.get(request.caller.customer_id)
+    return {
+        "place": one.place,
+        "call_id": request.call_id,
+        "customer_id": request.caller.customer_id,
+        "api_key_id": request.caller.api_key_id,
+        "route": request.route,
+        "dialect": request.dialect,
+        "is_stream": request.is_stream,
+        "requested_model": request.model,
+        "app_title": _storable(request.app_title, 300),
+        "app_referer": _storable(request.app_referer, 300),
+        "idempotency_key": None if request.idempotency_key is None else _storable(request.idempotency_key, 255),
+        "started_at": request.started_at,
+        "hold_krw": one.hold_krw,
+        "hold_usd": format(plan.hold_usd, "f"),
+        "hold_tokens": plan.tokens,
+        "prompt_bytes": request.prompt_bytes,
+        "granted_tokens": plan.completion_tokens,
+        "factor": None if factor is None else format(factor, "f"),
+        "providers": plan.providers,
+        "model_ids": plan.model_ids,
+        "client_ip": request.client_ip,
+        "instance": request.instance,
+    }
+
+
+def _storable(text: str, longest: int) -> str:
+    """A header's text as an event may carry it: what cannot be printed is left out, the rest is cut."""
+    return text[:longest] if text.isprintable() else "".join(filter(str.isprintable, text))[:longest]
+
+
+def _refresh(customer_id: int, now: datetime) -> bool:
+    """Look for a rate that came meanwhile, now and then. Whether it was looked for."""
+    clock = time.monotonic()
+    if clock - _refreshed.get(customer_id, -_REFRESH_SECONDS) < _REFRESH_SECONDS:
+        return False
+    _refreshed[customer_id] = clock
+    refresh_spending(customer_ids=[customer_id], now=now)
+    return True
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+def _answer(one: _Asked, verdict: _Verdict, now: datetime) -> Admission | CallRefused:
+    headers = _limit_headers(verdict, now)
+    if verdict.verdict == "admitted":
+        return Admission(one.request.call_id, one.plan.granted_max_tokens, one.hold_krw, headers)
+    match verdict.verdict:
+        case "key":
+            return unauthorized()
+        case "customer":
+            return CallRefused(403, "permission_denied", "The account may not call at the moment: ask its operator.")
+        case "address":
+            return CallRefused(403, "permission_denied", "The key may not be used from this address.")
+        case "model":
+            names = ", ".join(one.plan.model_ids)
+            return CallRefused(403, "permission_denied", f"The contract does not cover {names}.")
+        case "repeated":
+            return _repeated(verdict)
+        case "rpm" | "tpm" | "concurrency":
+            return _too_many(one, verdict, headers, now)
+        case "balance" | "key_limit":
+            return _too_dear(one, verdict)
+    message = "No exchange rate or margin is known, so the call cannot be charged."
+    return CallRefused(503, "service_unavailable", message, headers={"Retry-After": "60"})
+
+
+def _repeated(verdict: _Verdict) -> CallRefused:
+    message = "This Idempotency-Key was used before; answers are not kept, so it is not sent again."
+    return CallRefused(409, "conflict", message, metadata={"generation_id": verdict.first_id})
+
+
+def _too_many(one: _Asked, verdict: _Verdict, headers: dict[str, str], now: datetime) -> CallRefused:
+    seconds = _seconds_left(now)
+    metadata: dict[str, object] = {}
+    if verdict.verdict == "concurrency":
+        seconds, message = 1, "The key has as many calls under way as it may have."
+    elif verdict.verdict == "rpm":
+        message = f"The key may make {verdict.rpm_limit} requests a minute."
+    else:
+        asked = one.plan.tokens
+        message = f"The key may use {verdict.tpm_limit} tokens a minute; this call asks for up to {asked}."
+        over = asked - (verdict.tpm_left or 0)
+        longest = one.plan.completion_tokens - over
+        metadata["affordable_max_tokens"] = max(0, longest // one.plan.answers)
+    headers = {**headers, "Retry-After": str(seconds)}
+    return CallRefused(429, "rate_limit_exceeded", message, metadata=metadata, headers=headers)
+
+
+def _too_dear(one: _Asked, verdict: _Verdict) -> CallRefused:
+    plan = one.plan
+    if verdict.verdict == "key_limit":
+        left_usd = Fraction(verdict.key_left_usd or 0)
+        whose = f"The key has USD {decimal_text(max(verdict.key_left_usd or Decimal(0), Decimal(0)))} left this month"
+    else:
+        # A hold is whole won, so what it may use of the balance is its whole won.
+        left_krw = max(0, floor(verdict.available_krw or 0))
+        left_usd = Fraction(left_krw) / Fraction(verdict.factor or 1)
+        whose = f"The account has {left_krw:,} won left"
+    affordable = plan.affordable_max_tokens(left_usd)
+    message = f"{whose}; this call may cost up to USD {decimal_text(plan.hold_usd)} at list price. "
+    message += f"It can be made with max_tokens up to {affordable}." if affordable else "Top up or raise the limit."
+    return CallRefused(402, "payment_required", message, metadata={"affordable_max_tokens": affordable})
+
+
+def _limit_headers(verdict: _Verdict, now: datetime) -> dict[str, str]:
+    headers = {}
+    for name, limit, left in (
+        ("requests", verdict.rpm_limit, verdict.rpm_left),
+        ("tokens", verdict.tpm_limit, verdict.tpm_left),
+    ):
+        if limit is not None:
+            headers[f"x-ratelimit-limit-{name}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{name}"] = str(max(0, left or 0))
+            headers[f"x-ratelimit-reset-{name}"] = f"{_seconds_left(now)}s"
+    return headers
+
+
+def _seconds_left(now: datetime) -> int:
+    """Whole seconds until the next minute begins, 1 to 60."""
+    return 60 - now.second
