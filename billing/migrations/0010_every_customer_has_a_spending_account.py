@@ -33,7 +33,11 @@ WHERE NOT EXISTS (SELECT FROM billing_spendingaccount AS known WHERE known.custo
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0009_upstream_costs_and_assignments"), ("accounts", "0005_key_limits")]
+    dependencies = [
+        ("billing", "0009_upstream_costs_and_assignments"),
+        ("billing", "0009_close_steps"),
+        ("accounts", "0005_key_limits"),
+    ]
     operations = [
         migrations.AlterField(
             model_name="spendingaccount",
