@@ -21,6 +21,7 @@ __all__ = [
     "MissingLibrary",
     "RenderingError",
     "UnknownTemplate",
+    "invoice_html",
     "render_invoice",
     "require_printing",
 ]
@@ -36,12 +37,16 @@ def render_invoice(document: InvoiceDocument) -> bytes:
 
     Thread safe. Raises `RenderingError` (see `billing.pdf.errors`).
     """
+    pdf: bytes = _press().print_html(invoice_html(document))
+    return pdf
+
+
+def invoice_html(document: InvoiceDocument) -> str:
+    """The page that is printed. Raises `UnknownTemplate` for a document of another version."""
     if document.template_version != TEMPLATE_VERSION:
         raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
     template = _ENGINE.get_template(f"invoices/{document.locale}/invoice.html")
-    html = template.render(Context(invoice_content(document)))
-    pdf: bytes = _press().print_html(html)
-    return pdf
+    return template.render(Context(invoice_content(document)))
 
 
 def require_printing() -> None:
