@@ -132,7 +132,8 @@ def _prepare() -> None:
     add_seller_profile(
         valid_from=date(2025, 1, 1), actor=ACTOR, registration_no="2018612345", name="주식회사 정산", ceo_name="한결",
         address="서울특별시 중구 세종대로 110", business_type="정보통신업", business_class="소프트웨어",
-        email="b@jeongsan.example", bank_name="한빛은행", bank_account_no="100-027-418265", bank_account_holder="주식회사 정산",
+        email="b@jeongsan.example", bank_name="한빛은행", bank_account_no="100-027-418265",
+        bank_account_holder="주식회사 정산",
     )  # fmt: skip
     set_margin(customer=None, margin=Decimal("0.15"), effective_from=date(2026, 1, 1), actor=ACTOR)
     set_rate(rate_on=date(2026, 10, 30), rate=Decimal("1443.2"), source="bench", reason="bench", actor=ACTOR, now=NOW)
