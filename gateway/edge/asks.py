@@ -174,9 +174,11 @@ def _count(body: Mapping[str, Any], name: str, maximum: int) -> int | None:
 
 
 def _wants_usage(options: Any) -> bool:
-    if options is not None and not isinstance(options, dict):
+    if options is None:
+        return False
+    if not isinstance(options, dict):
         _refuse("stream_options: must be an object.", "stream_options")
-    return bool(options) and options.get("include_usage") is True
+    return options.get("include_usage") is True
 
 
 def _web_searches(body: Mapping[str, Any]) -> int:

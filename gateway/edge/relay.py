@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import aiohttp
 
@@ -152,14 +153,15 @@ class Relay:
             finally:
                 # Read to its end it has gone back to the pool already, and this does nothing.
                 opened.response.close()
-            refused = self._refusal_inside(opened, body)
-            if refused is None:
+            judged = self._judged_inside(opened, body)
+            if judged is None:
                 self._around.pool.note_answer(opened.target)
-                await self._tell(opened, body)
+                await self._settle("answered")
+                await self._tell_body(opened.response, body)
                 return
-            if isinstance(refused, Refused):
+            if isinstance(judged, Refused):
                 await self._settle("failed", error_code=self._reader.error_code)
-                await self._tell_body(opened.response.status, opened.response, body)
+                await self._tell_body(opened.response, body)
                 return
             plan = plan[plan.index(opened.target) + 1 :]
             self._reader = AnswerReader(self._ask.route)
@@ -190,10 +192,10 @@ class Relay:
         self._around.pool.note_failure(self._target, now=self._loop.time())
         return CallRefused(502, "provider_unavailable", "The model's provider broke off its answer.")
 
-    def _refusal_inside(self, opened: Opened, body: bytes) -> Refused | bool | None:
+    def _judged_inside(self, opened: Opened, body: bytes) -> Refused | Literal["elsewhere"] | None:
         """Whether a 200 is none: an error object in its place is judged as if its code were the status.
 
-        None: an answer. Refused: the request's own fault, to be passed on. True: somebody else is to be asked.
+        None: an answer. Refused: the request's own fault, to be passed on. "elsewhere": somebody else is to be asked.
         """
         reader = self._reader
         reader.read_body(body)
@@ -205,15 +207,11 @@ class Relay:
         status = reader.error_status or 502
         self._opening.note_failure(f"error_in_200_{status}")
         retry_after = retry_seconds(opened.response.headers.get("Retry-After"))
-        return self._opening.judge(opened.target, status, body, "application/json", retry_after) or True
+        return self._opening.judge(opened.target, status, body, "application/json", retry_after) or "elsewhere"
 
-    async def _tell(self, opened: Opened, body: bytes) -> None:
-        await self._settle("answered")
-        await self._tell_body(opened.response.status, opened.response, body)
-
-    async def _tell_body(self, status: int, response: aiohttp.ClientResponse, body: bytes) -> None:
+    async def _tell_body(self, response: aiohttp.ClientResponse, body: bytes) -> None:
         self._sent = True
-        await send_whole(self._send, status, self._headers(response), body)
+        await send_whole(self._send, response.status, self._headers(response), body)
 
     async def _tell_refusal(self, refused: Refused) -> None:
         await self._settle("failed", error_code=f"http_{refused.status}")

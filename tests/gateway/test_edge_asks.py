@@ -11,6 +11,7 @@ from gateway.calls import CallRefused
 from gateway.edge.asks import Ask, read_ask
 
 CHAT = "chat/completions"
+NO_JSON = "The body is not a JSON object in UTF-8, or is nested too deeply."
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
@@ -29,7 +30,7 @@ def sent(asked: Ask, dialect: str = "openrouter", granted: int | None = None) ->
 
 
 def test_what_a_chat_asks_for() -> None:
-    raw = b'{"model":"a/b", "models":["c/d","a/b"],"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9,"messages":[]}'
+    raw = b'{"model":"a/b", "models":["c/d","a/b"],"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9}'
     asked = read_ask(CHAT, "application/json; charset=utf-8", raw)
     assert (asked.model, asked.models) == ("a/b", ("c/d",))
     assert (asked.is_stream, asked.n, asked.max_tokens, asked.wants_usage) == (True, 3, 9, False)
@@ -137,10 +138,10 @@ def test_a_double_behind_an_escape_is_not_sent_on() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ("", "The body is not a JSON object in UTF-8, or is nested too deeply."),
-        ("[]", "The body is not a JSON object in UTF-8, or is nested too deeply."),
-        ('{"model":"m","x":NaN}', "The body is not a JSON object in UTF-8, or is nested too deeply."),
-        ('{"model":"m","x":' + "[" * 3000 + "]" * 3000 + "}", "The body is not a JSON object in UTF-8, or is nested too deeply."),
+        ("", NO_JSON),
+        ("[]", NO_JSON),
+        ('{"model":"m","x":NaN}', NO_JSON),
+        ('{"model":"m","x":' + "[" * 3000 + "]" * 3000 + "}", NO_JSON),
         ("{}", "model: is missing."),
         ('{"model":null}', "model: is missing."),
         ('{"model":["m"]}', "model: must be the name of a model."),
