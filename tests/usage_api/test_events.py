@@ -13,7 +13,8 @@ from catalog.pricing import CostComponent
 from tests.usage.factories import ACTOR, MODEL, NOW, OCTOBER, SEPTEMBER, close_period, customer, ingest, line, model
 from tests.usage_api.asking import asked, get, key_of, refused
 from usage.api.events import arithmetic_text
-from usage.models import QuarantinedEvent
+from usage.models import QuarantinedEvent, UsageApp
+from usage.services import attribution
 from usage.services.quarantine import exclude_quarantined
 from usage.services.rerating import rate_quarantined
 
@@ -67,10 +68,15 @@ def test_an_event_with_its_arithmetic_and_nothing_of_the_upstreams_charge(hanbit
                 "completion_tokens": 1_000,
                 "cache_read_tokens": 2_000,
                 "cache_write_tokens": 0,
+                "cache_write_1h_tokens": 0,
                 "reasoning_tokens": 0,
+                "audio_input_tokens": 0,
+                "audio_output_tokens": 0,
+                "image_output_tokens": 0,
                 "images": 0,
                 "web_searches": 0,
                 "flags": [],
+                "app": UsageApp.objects.get().pk,
                 "app_title": "Help desk",
                 "app_referer": "https://desk.example",
                 "cost_usd": "0.046635",
@@ -83,6 +89,7 @@ def test_an_event_with_its_arithmetic_and_nothing_of_the_upstreams_charge(hanbit
                     | {"text": "1,000 tok x $15.00/M"},
                 ],
                 "quarantine": None,
+                "exclusion": None,
             }
         ],
         "next_cursor": None,
@@ -152,6 +159,36 @@ def test_time_keys_and_billing_month(hanbit: Customer, secret: str) -> None:
     assert ids(asked(secret, EVENTS, month=str(OCTOBER), api_key=prefix)) == ["keyed"]
     span = {"from": "2026-09-30T14:59:59Z", "to": "2026-09-30T15:00:00Z"}
     assert ids(asked(secret, EVENTS, **span)) == ["late"]
+
+
+def test_events_of_an_app_of_none_and_of_all_others(
+    hanbit: Customer, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribution, "MAX_APPS", 2)
+    names = {
+        "a": ("Chat", ""),
+        "b": ("Chat", "https://b.example"),
+        "c": ("Third", ""),
+        "d": ("Fourth", ""),
+        "e": ("", ""),
+    }
+    for name, (title, referer) in names.items():
+        ingest(line(name, app={"title": title, "referer": referer}))
+    apps = {(app.title, app.referer): str(app.pk) for app in UsageApp.objects.all()}
+    found = {app: ids(asked(secret, EVENTS, month=str(OCTOBER), app=pk)) for app, pk in apps.items()}
+    assert found == {("Chat", ""): ["a"], ("Chat", "https://b.example"): ["b"], ("(others)", ""): ["d", "c"]}
+    assert ids(asked(secret, EVENTS, month=str(OCTOBER), app="0")) == ["e"]
+    rows = asked(secret, EVENTS, month=str(OCTOBER))["rows"]
+    assert [str(row["app"]) for row in rows] == [
+        "0",
+        apps["(others)", ""],
+        apps["(others)", ""],
+        *list(apps.values())[1::-1],
+    ]
+    customer("another")
+    ingest(line("f", customer="another", app={"title": "Chat"}))
+    foreign = str(UsageApp.objects.get(customer__slug="another").pk)
+    assert refused(secret, EVENTS, app=foreign) == (404, "not_found", "app")
 
 
 def test_pages_by_time_and_id_hold_every_event_once(hanbit: Customer, secret: str) -> None:

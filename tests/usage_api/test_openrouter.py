@@ -14,9 +14,10 @@ from pytest_django.live_server_helper import LiveServer
 from accounts.models import ApiKey, Customer
 from accounts.services import create_api_key
 from tests.models_api.catalogs import error
+from tests.nodejs import RunNode
 from tests.usage.factories import ACTOR, MODEL, customer, ingest, line, model
 from tests.usage_api.asking import get, key_of
-from usage.models import QuarantinedEvent
+from usage.models import QuarantinedEvent, UsageAlias, UsageApp
 from usage.services.quarantine import exclude_quarantined
 from usage.services.rerating import rate_quarantined
 
@@ -125,7 +126,79 @@ def test_activity_is_the_last_thirty_full_utc_days() -> None:
     assert [row["date"] for row in get(secret, "/v1/activity", date=first).json()["data"]] == [first]
     for wrong in (f"{today:%Y-%m-%d}", "2020-01-01", "2026-02-30", "yesterday"):
         assert error(get(secret, "/v1/activity", date=wrong))[:3] == (400, "invalid_request", "date")
-    assert error(get(secret, "/v1/activity", api_key_hash="00"))[:3] == (400, "invalid_request", "api_key_hash")
+
+
+@pytest.mark.django_db
+def test_activity_of_a_key_and_of_the_workspace() -> None:
+    owner, secret, key = house()
+    meter(line("keyed", api_key=key, occurred_at=noon(2)), line("other", occurred_at=noon(2)))
+    by_key = get(secret, "/v1/activity", api_key_hash=bytes(ApiKey.objects.get(prefix=key).digest).hex()).json()["data"]
+    assert [(row["requests"], "workspace_id" in row) for row in by_key] == [(1, False)]
+    workspace = get(secret, "/v1/key").json()["data"]["workspace_id"]
+    [row] = get(secret, "/v1/activity", group_by="workspace", workspace_id=workspace).json()["data"]
+    assert (row["requests"], row["workspace_id"]) == (2, workspace)
+    assert get(secret, "/v1/generation", id="keyed").json()["data"]["workspace_id"] == workspace
+    key_of(Customer.objects.get(slug="gaon"), "theirs")
+    foreign = bytes(ApiKey.objects.get(customer__slug="gaon").digest).hex()
+    for name, wrong, status in (
+        ("api_key_hash", "00", 400),
+        ("api_key_hash", foreign, 404),
+        ("workspace_id", "550e8400-e29b-41d4-a716-446655440000", 404),
+        ("group_by", "user", 400),
+        ("user_id", "user_abc123", 400),
+    ):
+        assert error(get(secret, "/v1/activity", **{name: wrong}))[::2] == (status, name)
+    assert owner.pk
+
+
+@pytest.mark.django_db
+def test_a_generation_is_found_by_its_upstreams_id_and_names_its_app() -> None:
+    owner, secret, key = house()
+    meter(
+        line("gen-ours", api_key=key, occurred_at=noon(2), app={"title": "Desk"}),
+        line("chatcmpl-own", occurred_at=noon(2)),
+    )
+    for upstream_id in ("chatcmpl-1", "chatcmpl-own"):
+        UsageAlias.objects.create(customer=owner, upstream_id=upstream_id, event_id="gen-ours")
+    other = customer("another")
+    UsageAlias.objects.create(customer=other, upstream_id="chatcmpl-2", event_id="gen-ours")
+
+    found = get(secret, "/v1/generation", id="chatcmpl-1").json()["data"]
+    assert (found["id"], found["app_id"], found["http_referer"]) == ("gen-ours", UsageApp.objects.get().pk, None)
+    own = get(secret, "/v1/generation", id="chatcmpl-own").json()["data"]
+    assert (own["id"], own["app_id"]) == ("chatcmpl-own", None)
+    assert error(get(secret, "/v1/generation", id="chatcmpl-2"))[:2] == (404, "not_found")
+
+
+@pytest.mark.django_db
+def test_a_key_with_a_limit_tells_what_remains_of_it_this_month() -> None:
+    _, secret, key = house()
+    ApiKey.objects.filter(prefix=key).update(monthly_limit_usd="0.0005")
+    meter(line("now", api_key=key, occurred_at=timezone.now().isoformat()))
+
+    def limits() -> tuple[Any, ...]:
+        data = get(secret, "/v1/key").json()["data"]
+        return data["limit"], data["limit_remaining"], data["limit_reset"]
+
+    assert limits() == (0.0005, 0.000155, "monthly")
+    meter(line("more", api_key=key, occurred_at=timezone.now().isoformat()))
+    assert limits() == (0.0005, 0, "monthly")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("prefix", ["/v1", "/api/v1"])
+def test_the_javascript_client_parses_all_four(live_server: LiveServer, run_node: RunNode, prefix: str) -> None:
+    _, secret, key = house()
+    app = {"title": "Desk", "referer": "https://desk.example"}
+    meter(line("gen-1", dialect="openrouter", usage=FULL, api_key=key, occurred_at=noon(2), app=app))
+    answer = run_node("openrouter_usage.mjs", live_server.url + prefix, secret, noon(2)[:10])
+    one, [day] = answer["generation"], answer["activity"]
+    assert (one["id"], one["totalCost"], one["appId"]) == ("gen-1", FULL_USD, UsageApp.objects.get().pk)
+    assert (one["upstreamInferenceCost"], one["httpReferer"]) == (None, "https://desk.example")
+    assert (day["date"], day["usage"], day["promptTokens"]) == (noon(2)[:10], FULL_USD, 1_000)
+    assert answer["credits"] == {"totalCredits": 0, "totalUsage": FULL_USD}
+    assert (answer["key"]["usage"], answer["key"]["limitReset"]) == (FULL_USD, None)
+    assert answer["refusal"] == {"name": "NotFoundResponseError", "status": 404}
 
 
 @pytest.mark.django_db

@@ -21,6 +21,7 @@ from usage.api.reading import (
     decode_cursor,
     encode_cursor,
     read_api_key,
+    read_app,
     read_limit,
     read_model,
     read_month,
@@ -37,7 +38,7 @@ from usage.selectors.events import (
     events_of,
 )
 
-SCOPE_PARAMS = frozenset({"model", "api_key", "status", "month", "billing_month", "from", "to"})
+SCOPE_PARAMS = frozenset({"model", "api_key", "app", "status", "month", "billing_month", "from", "to"})
 _PARAMS = SCOPE_PARAMS | {"id", "limit", "cursor"}
 #: Priced by the piece; every other component is tokens.
 _COUNTED = {"request": "request", "image": "image", "web_search": "search"}
@@ -83,10 +84,15 @@ class EventDocument(serializers.Serializer):
     completion_tokens = serializers.IntegerField()
     cache_read_tokens = serializers.IntegerField()
     cache_write_tokens = serializers.IntegerField()
+    cache_write_1h_tokens = serializers.IntegerField(help_text="Of the cache writes.")
     reasoning_tokens = serializers.IntegerField()
+    audio_input_tokens = serializers.IntegerField()
+    audio_output_tokens = serializers.IntegerField()
+    image_output_tokens = serializers.IntegerField()
     images = serializers.IntegerField()
     web_searches = serializers.IntegerField()
     flags = serializers.ListField(child=serializers.CharField(), help_text="What was odd about its usage object.")
+    app = serializers.IntegerField(help_text="The number of its app, for the filter `app`; 0 without one.")
     app_title = serializers.CharField()
     app_referer = serializers.CharField()
     cost_usd = serializers.CharField(allow_null=True, help_text="null unless priced.")
@@ -105,6 +111,7 @@ class EventPageDocument(serializers.Serializer):
 SCOPE_PARAMETERS = [
     OpenApiParameter("model", str, description="Id, canonical slug or alias."),
     OpenApiParameter("api_key", str, description="The prefix of one of your keys."),
+    OpenApiParameter("app", int, description="The number of one of your apps; 0 for events that name none."),
     OpenApiParameter("status", str, enum=[status.value for status in EventStatus]),
     OpenApiParameter(
         "month", str, description="2026-10: what happened in that KST month; this month if no time is named."
@@ -117,7 +124,7 @@ PROBLEMS = {
     400: "invalid_input: a parameter that is unknown or can't be read",
     401: "authentication_failed, not_authenticated",
     403: "permission_denied: not a customer's key",
-    404: "not_found: no such event or key of yours, or no such model",
+    404: "not_found: no such event, key or app of yours, or no such model",
 }
 
 
@@ -198,6 +205,7 @@ def read_scope(params: dict[str, str], customer: Customer) -> EventScope:
         billing_month=billing_month,
         model_pk=None if model is None else model.pk,
         api_key_pk=None if key is None else key.pk,
+        app_pk=read_app(params, customer),
         status=EventStatus(params["status"]) if "status" in params else None,
     )
 
@@ -218,10 +226,15 @@ def event_json(read: ReadEvent) -> dict[str, Any]:
         "completion_tokens": event.completion_tokens,
         "cache_read_tokens": event.cache_read_tokens,
         "cache_write_tokens": event.cache_write_tokens,
+        "cache_write_1h_tokens": event.cache_write_1h_tokens,
         "reasoning_tokens": event.reasoning_tokens,
+        "audio_input_tokens": event.audio_input_tokens,
+        "audio_output_tokens": event.audio_output_tokens,
+        "image_output_tokens": event.image_output_tokens,
         "images": event.images,
         "web_searches": event.web_searches,
         "flags": event.flags,
+        "app": read.app_pk,
         "app_title": event.app_title,
         "app_referer": event.app_referer,
         "cost_usd": None if read.cost_usd is None else decimal_text(read.cost_usd),

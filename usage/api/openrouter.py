@@ -7,6 +7,7 @@ numbers. `upstream_id` and `upstream_inference_cost` are always null: what an up
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -22,13 +23,15 @@ from catalog.models import Model
 from catalog.money import ZERO, decimal_text
 from usage.periods import KST
 from usage.selectors.activity import Activity, activity
-from usage.selectors.events import EventReader, EventStatus, ReadEvent, event_by_id
+from usage.selectors.events import EventReader, EventStatus, ReadEvent, event_by_any_id
 from usage.selectors.groups import UsageScope, scope_total
+from usage.selectors.keys import KeyUsage, key_usage
 
 ACTIVITY_DAYS = 30
+_HASH = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-#: Filters of OpenRouter's for things that do not exist here. Ignoring one would answer another question.
-_NO_FILTERS = ("api_key_hash", "user_id", "group_by", "workspace_id")
+#: A customer has one workspace; its id is made of the customer's number, as clients want a UUID.
+_WORKSPACES = uuid.UUID("6f9d2a52-0c0e-4c58-9d0b-6f1c7b1d7b5e")
 #: Calls of free models are not rationed here; the contract wants a number all the same.
 _NO_QUOTA = 2**31 - 1
 _numbers = msgspec.json.Encoder(decimal_format="number")
@@ -36,12 +39,15 @@ _numbers = msgspec.json.Encoder(decimal_format="number")
 
 @read_only
 def generation(request: HttpRequest) -> HttpResponseBase:
-    """One of the customer's own events. One that waits for a price has no cost to tell, so it is not found yet."""
+    """One of the customer's own events, by our id or its upstream's.
+
+    One that waits for a price has no cost to tell, so it is not found yet.
+    """
     customer = _customer(_key(request, now=timezone.now()))
     event_id = request.GET.get("id", "")
     if not event_id or not event_id.isprintable():
         raise bad_parameter("id", event_id, expected="the id of a generation")
-    event = event_by_id(customer, event_id)
+    event = event_by_any_id(customer, event_id)
     if event is None:
         raise ApiError(404, "not_found", f"There is no generation {shown(event_id)}.", param="id")
     [read] = EventReader(customer).read([event])
@@ -52,21 +58,31 @@ def generation(request: HttpRequest) -> HttpResponseBase:
 
 @read_only
 def daily_activity(request: HttpRequest) -> HttpResponseBase:
-    """The last 30 completed UTC days by model, newest first; `date` picks one of them."""
+    """The last 30 completed UTC days by model, newest first; `date` picks one of them, `api_key_hash` one of the keys.
+
+    A customer has one workspace, so `workspace_id` can only name that, and `group_by=workspace` adds it to each row.
+    """
     now = timezone.now()
     customer = _customer(_key(request, now=now))
-    for name in _NO_FILTERS:
-        if name in request.GET:
-            raise ApiError(400, "invalid_request", f"{name}: activity can't be filtered or grouped by it.", param=name)
-    end_at = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    start_at = end_at - timedelta(days=ACTIVITY_DAYS)
+    last_on = now.astimezone(UTC).date() - timedelta(days=1)
+    first_on = last_on - timedelta(days=ACTIVITY_DAYS - 1)
     if "date" in request.GET:
         day = _date(request.GET["date"])
-        if not start_at.date() <= day < end_at.date():
+        if not first_on <= day <= last_on:
             raise bad_parameter("date", request.GET["date"], expected=f"one of the last {ACTIVITY_DAYS} full UTC days")
-        start_at = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        end_at = start_at + timedelta(days=1)
-    return _answer(request, [_activity_shape(one) for one in activity(customer, start_at, end_at)])
+        first_on = last_on = day
+    if "user_id" in request.GET:
+        raise ApiError(400, "invalid_request", "user_id: calls belong to keys here, not to users.", param="user_id")
+    workspace = _workspace_id(customer)
+    if request.GET.get("workspace_id", workspace) != workspace:
+        raise ApiError(404, "not_found", "You have no such workspace.", param="workspace_id")
+    if request.GET.get("group_by", "workspace") != "workspace":
+        raise bad_parameter("group_by", request.GET["group_by"], expected="workspace")
+    key_pk = _hashed_key(customer, request.GET["api_key_hash"]).pk if "api_key_hash" in request.GET else None
+    rows = [_activity_shape(one) for one in activity(customer, first_on, last_on, api_key_pk=key_pk)]
+    if "group_by" in request.GET:
+        rows = [row | {"workspace_id": workspace} for row in rows]
+    return _answer(request, rows)
 
 
 @read_only
@@ -82,17 +98,8 @@ def own_key(request: HttpRequest) -> HttpResponseBase:
     """The key that asks, with its own usage: of this Korean day, of the week since Monday, of the month, and ever."""
     now = timezone.now()
     key = _key(request, now=now)
-    customer, today = _customer(key), now.astimezone(KST).date()
-    since = {
-        "usage_daily": today,
-        "usage_weekly": today - timedelta(days=today.weekday()),
-        "usage_monthly": today.replace(day=1),
-    }
-    usage = {"usage": _number(scope_total(customer, UsageScope(api_key_pk=key.pk)).cost_usd)}
-    for name, first_on in since.items():
-        scope = UsageScope(first_on=first_on, last_on=today, api_key_pk=key.pk)
-        usage[name] = _number(scope_total(customer, scope).cost_usd)
-    return _answer(request, _key_shape(key, usage))
+    used = key_usage(_customer(key), key.pk, today=now.astimezone(KST).date())
+    return _answer(request, _key_shape(key, used))
 
 
 def _key(request: HttpRequest, *, now: datetime) -> ApiKey:
@@ -107,6 +114,20 @@ def _key(request: HttpRequest, *, now: datetime) -> ApiKey:
 
 def _customer(key: ApiKey) -> Customer:
     return cast(Customer, key.customer)
+
+
+def _workspace_id(customer: Customer) -> str:
+    return str(uuid.uuid5(_WORKSPACES, str(customer.pk)))
+
+
+def _hashed_key(customer: Customer, text: str) -> ApiKey:
+    """The customer's own key with that hash (the digest that is kept of it, in hexadecimal)."""
+    if not _HASH.fullmatch(text):
+        raise bad_parameter("api_key_hash", text, expected="64 hexadecimal digits")
+    key = ApiKey.objects.filter(customer=customer, digest=bytes.fromhex(text)).first()
+    if key is None:
+        raise ApiError(404, "not_found", "You have no API key with this hash.", param="api_key_hash")
+    return key
 
 
 def _answer(request: HttpRequest, data: Any) -> HttpResponseBase:
@@ -142,7 +163,10 @@ def _generation_shape(read: ReadEvent) -> dict[str, Any]:
         "origin": event.app_referer,
         "data_region": "global",
         "http_referer": event.app_referer or None,
+        "app_id": read.app_pk or None,
+        "workspace_id": _workspace_id(Customer(pk=event.customer_id)),
         "provider_name": None if model is None else model.provider.name,
+        "num_media_prompt": event.images,
         "tokens_prompt": event.prompt_tokens,
         "tokens_completion": event.completion_tokens,
         "native_tokens_prompt": event.prompt_tokens,
@@ -156,7 +180,6 @@ def _generation_shape(read: ReadEvent) -> dict[str, Any]:
 
 _GENERATION_UNKNOWN = (
     "api_type",
-    "app_id",
     "cache_discount",
     "cancelled",
     "external_user",
@@ -168,7 +191,6 @@ _GENERATION_UNKNOWN = (
     "num_fetches",
     "num_input_audio_prompt",
     "num_media_completion",
-    "num_media_prompt",
     "num_search_results",
     "preset_id",
     "provider_responses",
@@ -182,34 +204,37 @@ _GENERATION_UNKNOWN = (
     "upstream_inference_cost",
     "user_agent",
     "web_search_engine",
-    "workspace_id",
 )
 
 
 def _activity_shape(one: Activity) -> dict[str, Any]:
     return {
-        "date": one.day,
+        "date": one.day.isoformat(),
         "model": one.model.model_id,
         "model_permaslug": one.model.canonical_slug,
         "endpoint_id": one.model.model_id,  # a model has one endpoint here
         "provider_name": one.model.provider.name,
-        "usage": _number(one.cost_usd),
+        "usage": _number(one.total.cost_usd),
         "byok_usage_inference": 0,
-        "requests": one.requests,
-        "prompt_tokens": one.prompt_tokens,
-        "completion_tokens": one.completion_tokens,
-        "reasoning_tokens": one.reasoning_tokens,
-        "cached_tokens": one.cached_tokens,
+        "requests": one.total.requests,
+        "prompt_tokens": one.total.prompt_tokens,
+        "completion_tokens": one.total.completion_tokens,
+        "reasoning_tokens": one.total.reasoning_tokens,
+        "cached_tokens": one.total.cache_read_tokens,
     }
 
 
-def _key_shape(key: ApiKey, usage: dict[str, Decimal]) -> dict[str, Any]:
+def _key_shape(key: ApiKey, used: KeyUsage) -> dict[str, Any]:
+    limit = key.monthly_limit_usd
     return {
         "label": f"{key.prefix}...{key.last4}",
-        "limit": None,
-        "limit_remaining": None,
-        "limit_reset": None,
-        **usage,
+        "limit": None if limit is None else _number(limit),
+        "limit_remaining": None if limit is None else _number(max(limit - used.month_usd, ZERO)),
+        "limit_reset": None if limit is None else "monthly",
+        "usage": _number(used.ever_usd),
+        "usage_daily": _number(used.day_usd),
+        "usage_weekly": _number(used.week_usd),
+        "usage_monthly": _number(used.month_usd),
         "byok_usage": 0,
         "byok_usage_daily": 0,
         "byok_usage_weekly": 0,
@@ -220,7 +245,7 @@ def _key_shape(key: ApiKey, usage: dict[str, Decimal]) -> dict[str, Any]:
         "is_provisioning_key": False,
         "creator_user_id": None,
         "organization_id": None,
-        "workspace_id": None,
+        "workspace_id": _workspace_id(_customer(key)),
         "rate_limit": {"requests": -1, "interval": "1h", "note": "This field is deprecated and safe to ignore."},
         "allowed_data_regions": ["global"],
         "budgets": [],

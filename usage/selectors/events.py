@@ -13,14 +13,16 @@ from decimal import Decimal
 from enum import StrEnum
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from accounts.models import ApiKey, Customer
 from catalog.models import Model, Price
 from catalog.pricing import CostComponent, PriceError, PriceSheet
 from usage.dialects import Flag
-from usage.models import QuarantinedEvent, UsageEvent, WithdrawnEvent
-from usage.periods import BillingMonth
+from usage.models import QuarantinedEvent, UsageAlias, UsageApp, UsageEvent, UsageRollup, WithdrawnEvent
+from usage.periods import KST, BillingMonth
+from usage.selectors.apps import app_pks, events_of_app
+from usage.zones import day_start
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class EventScope:
     billing_month: BillingMonth | None = None
     model_pk: int | None = None
     api_key_pk: int | None = None
+    #: 0 means the events that name no app.
+    app_pk: int | None = None
     status: EventStatus | None = None
 
 
@@ -58,13 +62,15 @@ class ReadEvent:
     """An event with what was decided about it later.
 
     `cost_usd` is there exactly when it is priced. `components` add up to it; they are None where there is no cost.
-    `quarantine` is the code and the detail of why it waits or waited, `exclusion` is there exactly when it is excluded.
+    `app_pk` is 0 where it names no app. `quarantine` is the code and the detail of why it waits or waited, `exclusion` is
+    there exactly when it is excluded.
     """
 
     event: UsageEvent
     status: EventStatus
     model_id: str | None
     api_key_prefix: str | None
+    app_pk: int
     cost_usd: Decimal | None
     components: tuple[CostComponent, ...] | None
     quarantine: tuple[str, str] | None
@@ -79,9 +85,15 @@ def events_of(customer: Customer, scope: EventScope) -> QuerySet[UsageEvent]:
     if scope.end_at is not None:
         events = events.filter(occurred_at__lt=scope.end_at)
     if scope.billing_month is not None:
-        events = events.filter(billing_month=scope.billing_month.first_on, occurred_at__lt=scope.billing_month.end_at)
+        events = events.filter(
+            billing_month=scope.billing_month.first_on,
+            occurred_at__gte=_first_billed_at(customer, scope.billing_month),
+            occurred_at__lt=scope.billing_month.end_at,
+        )
     if scope.api_key_pk is not None:
         events = events.filter(api_key_id=scope.api_key_pk)
+    if scope.app_pk is not None:
+        events = events_of_app(events, UsageApp.objects.get(pk=scope.app_pk) if scope.app_pk else None)
     held = QuarantinedEvent.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("event_id"))
     rated = held.filter(status=QuarantinedEvent.Status.RATED)
     withdrawn = Exists(
@@ -100,10 +112,31 @@ def events_of(customer: Customer, scope: EventScope) -> QuerySet[UsageEvent]:
     return events.order_by("-occurred_at", "-event_id")
 
 
+def _first_billed_at(customer: Customer, month: BillingMonth) -> datetime:
+    """No event that the month bills happened before; without it every partition of the past would be looked into."""
+    billed = {"customer": customer, "billing_month": month.first_on}
+    day = UsageRollup.objects.filter(**billed).aggregate(first=Min("day"))["first"]
+    decided = (
+        model.objects.filter(**billed).aggregate(first=Min("occurred_at"))["first"]
+        for model in (QuarantinedEvent, WithdrawnEvent)
+    )
+    known: list[datetime] = [month.start_at, *(at for at in decided if at is not None)]
+    return min([*known, day_start(KST, day)] if day else known)
+
+
 def events_before(events: QuerySet[UsageEvent], occurred_at: datetime, event_id: str) -> QuerySet[UsageEvent]:
     """Those that come after this one in the order of `events_of`."""
     older = Q(occurred_at__lt=occurred_at) | Q(occurred_at=occurred_at, event_id__lt=event_id)
     return events.filter(older, occurred_at__lte=occurred_at)
+
+
+def event_by_any_id(customer: Customer, event_id: str) -> UsageEvent | None:
+    """The customer's event of that id or, where there is none, the one that an upstream knows by it; or None."""
+    event = event_by_id(customer, event_id)
+    if event is not None:
+        return event
+    alias = UsageAlias.objects.filter(customer=customer, upstream_id=event_id).first()
+    return None if alias is None else event_by_id(customer, alias.event_id)
 
 
 def event_by_id(customer: Customer, event_id: str) -> UsageEvent | None:
@@ -125,6 +158,7 @@ class EventReader:
         self._customer = customer
         self._sheets: dict[int, PriceSheet | None] = {}
         self._models: dict[int, str] = {}
+        self._apps: dict[tuple[str, str], int] = {}
         self._keys: dict[int, str] = dict(ApiKey.objects.filter(customer=customer).values_list("pk", "prefix"))
 
     def read(self, events: Sequence[UsageEvent]) -> list[ReadEvent]:
@@ -147,6 +181,9 @@ class EventReader:
         self._know_prices(prices - self._sheets.keys())
         models = {row.model_id for row in rows if row.model_id is not None}
         self._know_models(models - self._models.keys())
+        apps = {(event.app_referer, event.app_title) for event in events}
+        if new := apps - self._apps.keys():
+            self._apps.update(app_pks(self._customer, new))
         return [self._read(event, held.get(event.event_id), withdrawn.get(event.event_id)) for event in events]
 
     def _read(self, event: UsageEvent, held: QuarantinedEvent | None, withdrawn: WithdrawnEvent | None) -> ReadEvent:
@@ -165,6 +202,7 @@ class EventReader:
             status=status,
             model_id=None if model_pk is None else self._models.get(model_pk),
             api_key_prefix=None if event.api_key_id is None else self._keys.get(event.api_key_id),
+            app_pk=self._apps[event.app_referer, event.app_title],
             cost_usd=decided.cost_usd if is_priced else None,
             components=self._components(event, decided.price_id, decided.cost_usd) if is_priced else None,
             quarantine=None if held is None else (held.code, held.detail),

@@ -67,9 +67,9 @@ class UsageGroup:
 
 
 def usage_groups(
-    customer: Customer, scope: UsageScope, by: Sequence[str], *, after: Position | None, limit: int
+    customer: Customer, scope: UsageScope, by: Sequence[str], *, after: Position | None, limit: int | None
 ) -> list[UsageGroup]:
-    """Up to `limit` rows in the order of their positions, beginning after one. Sums are of priced events only.
+    """Up to `limit` rows (None: all) in the order of their positions, beginning after one. Sums are of priced events only.
 
     Raises InvalidInput (`tz`) where the events themselves would have to be read for too many days.
     """
