@@ -207,7 +207,9 @@ class _Call:
         answer, knobs = self.answer, self.answer.ask.knobs
         now = time.time()
         counts = answer.quantities(completion)
-        cost = self._shelf.cost_usd(self._served, counts, at=datetime.fromtimestamp(now, UTC))
+        cost = answer.cost_usd
+        if completion != answer.completion:
+            cost = self._shelf.cost_usd(self._served, counts, at=datetime.fromtimestamp(now, UTC))
         is_charged = ending != "refused"
         self._journal.write(
             Entry(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -69,7 +69,7 @@ class Journal:
         self.count += 1
         self._remember(entry)
         if self._descriptor >= 0:
-            os.write(self._descriptor, orjson.dumps(asdict(entry), option=orjson.OPT_APPEND_NEWLINE))
+            os.write(self._descriptor, orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
             self._written.set()
 
     def find(self, name: str, *, now: float) -> Entry | None:
