@@ -46,6 +46,7 @@ class LockedCall(NamedTuple):
     is_billed: bool
     flags: list[str]
     hold_tokens: int
+    granted_tokens: int
     is_metered: bool
 
 
@@ -140,17 +141,18 @@ def _slimmed(ending: Ending) -> bytes:
 
 
 def _estimated(ending: Ending) -> bytes:
-    """An event made of sizes: a quarter of the bytes of the request, and what was seen of the answer."""
-    outcome = ending.outcome
-    prompt = min(likely_prompt_tokens(prompt_bytes=ending.call.prompt_bytes), ending.call.hold_tokens)
-    completion = likely_completion_tokens(
-        answered_bytes=outcome.answered_bytes, answered_chunks=outcome.answered_chunks
-    )
+    """An event made of sizes: a quarter of the bytes of the request, and what was seen of the answer. Never more than the
+    worst case that was held.
+    """
+    call, outcome = ending.call, ending.outcome
+    prompt = min(likely_prompt_tokens(prompt_bytes=call.prompt_bytes), call.hold_tokens - call.granted_tokens)
+    seen = likely_completion_tokens(answered_bytes=outcome.answered_bytes, answered_chunks=outcome.answered_chunks)
+    completion = min(seen, call.granted_tokens)
     if ending.usage is not None:
         ending.flags.append("usage_unreadable")
     ending.status, ending.dialect, ending.tokens = "estimated", "openai_chat", prompt + completion
     ending.flags.append(Flag.ESTIMATED.value)
-    is_empty = not completion and ending.call.route in GENERATING_ROUTES and outcome.finish_reason in _NO_ANSWER
+    is_empty = not seen and call.route in GENERATING_ROUTES and outcome.finish_reason in _NO_ANSWER
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return _event_line(ending, usage, zero=is_empty)
 
