@@ -17,6 +17,7 @@ from accounts.services import record_audit
 from billing.errors import NotEnoughLeft, UnknownModel
 from billing.models import Invoice, PromotionalCredit, PromotionalCreditMove
 from billing.selectors.bills import BillPromotion
+from billing.services.spending import refresh_spending
 from catalog.selectors import find_model
 from usage.models import BillingPeriod, UsageRollup
 from usage.periods import KST, BillingMonth
@@ -72,6 +73,7 @@ def grant_credit(
     )
     data = {"customer": customer.slug, "amount_krw": amount_krw, "expires_on": expires_on.isoformat()}
     record_audit(actor=actor, action="grant_credit", subject=credit, reason=reason, data=data)
+    refresh_spending(customer_ids=[customer.pk], now=now)
     return credit
 
 
@@ -95,6 +97,7 @@ def void_credit(
     if won:
         _move(credit, _VOIDED, won, actor=actor, now=now, reason=reason)
         record_audit(actor=actor, action="void_credit", subject=credit, reason=reason, data={"amount_krw": won})
+        refresh_spending(customer_ids=[credit.customer_id], now=now)
         credit.refresh_from_db()
     return credit
 
@@ -104,10 +107,13 @@ def use_credits(
     *, invoice: Invoice, promotions: Sequence[BillPromotion], actor: str, now: datetime
 ) -> list[PromotionalCreditMove]:
     """Note what an invoice takes off; call it in the issuing transaction, which holds the customer's months."""
-    return [
+    moves = [
         _move(promotion.credit, _USED, promotion.amount_krw, actor=actor, now=now, invoice=invoice)
         for promotion in promotions
     ]
+    if moves:
+        refresh_spending(customer_ids=[invoice.customer_id], now=now)
+    return moves
 
 
 @transaction.atomic
@@ -116,11 +122,14 @@ def return_credits(*, invoice: Invoice, reason: str, actor: str, now: datetime) 
     hold_customer(invoice.customer_id)
     moves = PromotionalCreditMove.objects.filter(invoice=invoice).select_related("credit").order_by("pk")
     returned = {move.credit_id for move in moves if move.kind == _RETURNED}
-    return [
+    back = [
         _move(move.credit, _RETURNED, move.amount_krw, actor=actor, now=now, invoice=invoice, reason=reason)
         for move in moves
         if move.kind == _USED and move.credit_id not in returned
     ]
+    if back:
+        refresh_spending(customer_ids=[invoice.customer_id], now=now)
+    return back
 
 
 def expire_credits(*, now: datetime, actor: str) -> int:

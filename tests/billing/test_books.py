@@ -74,7 +74,10 @@ def test_sound_books(books: None) -> None:
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
-        ("DELETE FROM usage_event WHERE event_id LIKE 'gaon-acme/cent%'", {"one_event_per_id", "rollups_equal_a_recount", "hours_equal_a_recount"}),
+        (
+            "DELETE FROM usage_event WHERE event_id LIKE 'gaon-acme/cent%'",
+            {"one_event_per_id", "rollups_equal_a_recount", "hours_equal_a_recount"},
+        ),
         ("DELETE FROM usage_quarantinedevent", {"events_are_priced_or_quarantined"}),
         (
             "UPDATE usage_event SET cost_usd = cost_usd * 2 WHERE event_id LIKE 'gaon-acme/cent%'",
