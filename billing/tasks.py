@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.adapters.eximbank import EximbankClient
-from billing.services import alerting, closing, delivering, exchange, steps
+from billing.services import alerting, closing, delivering, exchange, reconciling, steps
 from usage.periods import KST, BillingMonth
 
 #: Rows a task drains before it makes room for others on its queue; the next beat goes on.
@@ -19,6 +19,8 @@ DELIVERIES_PER_TASK = 200
 ALERTS_PER_TASK = 50
 #: How far back rates are asked for: makes good a week in which nobody asked.
 RATE_DAYS = timedelta(days=7)
+#: How many days before today are reconciled: a week makes good a weekend without statements.
+RECONCILED_DAYS = timedelta(days=7)
 
 
 @shared_task
@@ -72,6 +74,19 @@ def raise_alerts() -> None:
     month = BillingMonth.of(now)
     for each in (month.previous(), month):
         alerting.alert_negative_margins(month=each, now=now)
+
+
+@shared_task
+def alert_reconciliation() -> None:
+    """Look at the last days' charges beside our costs: days whose statements came late are looked at again."""
+    now = timezone.now()
+    today = now.astimezone(KST).date()
+    reconciling.alert_reconciliation(
+        first=today - RECONCILED_DAYS,
+        last=today - timedelta(days=1),
+        drift_percent=settings.DRIFT_ALERT_PERCENT,
+        now=now,
+    )
 
 
 @shared_task

@@ -46,9 +46,12 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Prices move at any hour; a listing that says nothing new writes nothing.
     "sync the catalog": {"task": "billing.tasks.sync_catalog", "schedule": crontab(minute=7)},
     "raise alerts": {"task": "billing.tasks.raise_alerts", "schedule": crontab(minute=37)},
+    # In the small hours of Korea, when the days before are over and most statements of them are read in.
+    "reconcile with upstreams": {"task": "billing.tasks.alert_reconciliation", "schedule": crontab(hour=19, minute=40)},
     "mail alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0},
     # Looks; it does something only when a model that events wait for has got a price.
     "price what waited": {"task": "usage.tasks.rate_quarantine", "schedule": 120.0},
+    "take estimates back": {"task": "usage.tasks.withdraw_estimates", "schedule": crontab(minute=23)},
     "have next months' partitions": {"task": "usage.tasks.make_partitions", "schedule": crontab(hour=18, minute=5)},
 }
 

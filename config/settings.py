@@ -179,6 +179,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 CATALOG_URL = env.env_text("CATALOG_URL", default="")
 # PRICE_CHANGE_APPROVAL_PERCENT: a listed price that differs by more than this waits for an operator.
 PRICE_CHANGE_APPROVAL_PERCENT = env.env_int("PRICE_CHANGE_APPROVAL_PERCENT", default=50)
+# DRIFT_ALERT_PERCENT: a model's charges of a day that differ from our list cost by more than this raise an alert.
+DRIFT_ALERT_PERCENT = env.env_int("DRIFT_ALERT_PERCENT", default=1)
 # OPERATOR_EMAIL: who is told when a sync fails, a price change waits, or a model sells below what it costs.
 OPERATOR_EMAIL = env.env_text("OPERATOR_EMAIL", default="")
 

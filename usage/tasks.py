@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
+from usage.services import activity
 from usage.services.partitions import make_partitions_ahead
 from usage.services.rerating import run_rating, start_due_rating, unfinished_ratings
 
@@ -24,3 +25,9 @@ def rate_quarantine() -> None:
     start_due_rating(actor="beat rate_quarantine", now=timezone.now())
     for job_id in unfinished_ratings():
         run_rating(job_id=job_id, clock=timezone.now, max_chunks=CHUNKS_PER_TASK)
+
+
+@shared_task
+def withdraw_estimates() -> None:
+    """Take back estimates of days of which real events have arrived; hourly. Safe in any number."""
+    activity.withdraw_estimates(actor="beat withdraw_estimates", now=timezone.now())

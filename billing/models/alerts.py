@@ -16,6 +16,9 @@ class Alert(models.Model):
         CATALOG_SYNC_FAILED = "catalog_sync_failed", _("catalog sync failed")
         PRICE_CHANGE_AWAITING = "price_change_awaiting", _("price change awaits approval")
         PREPAYMENT_LOW = "prepayment_low", _("prepayment runs low")
+        UPSTREAM_DRIFT = "upstream_drift", _("upstream charges drift from list prices")
+        MISSING_HERE = "missing_here", _("charged upstream and not metered")
+        ESTIMATE_OVERLAP = "estimate_overlap", _("invoiced estimate, and events came")
 
     kind = models.CharField(_("kind"), max_length=24, choices=Kind.choices)
     #: What it is about, such as "2026-10 openai/gpt-5".

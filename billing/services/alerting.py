@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 #: Longer than sending one mail may take, so that a claim that ran out belongs to a dead worker or a mail server's no.
 LEASE = timedelta(minutes=10)
 
-_SUBJECT_CHARS = 300
+#: A subject is cut here.
+SUBJECT_CHARS = 300
 
 
 def raise_alert(*, kind: Alert.Kind, subject: str, detail: Mapping[str, Any], now: datetime) -> Alert | None:
@@ -37,7 +38,7 @@ def raise_alert(*, kind: Alert.Kind, subject: str, detail: Mapping[str, Any], no
     try:
         with transaction.atomic():
             return Alert.objects.create(
-                kind=kind, subject=subject[:_SUBJECT_CHARS], detail=dict(detail), created_at=now
+                kind=kind, subject=subject[:SUBJECT_CHARS], detail=dict(detail), created_at=now
             )
     except IntegrityError:
         return None
@@ -103,7 +104,7 @@ def alert_waiting_changes(*, now: datetime) -> list[Alert]:
 
 def alert_negative_margins(*, month: BillingMonth, now: datetime) -> list[Alert]:
     """An alert for each model that sold below its upstream's charges in that month; once a model and month."""
-    losses = {f"{month} {loss.model_id}"[:_SUBJECT_CHARS]: loss for loss in negative_margin(month)}
+    losses = {f"{month} {loss.model_id}"[:SUBJECT_CHARS]: loss for loss in negative_margin(month)}
     about_losses = Alert.objects.filter(kind=Alert.Kind.NEGATIVE_MARGIN, subject__in=losses)
     known = set(about_losses.values_list("subject", flat=True))
     raised = [

@@ -18,6 +18,7 @@ from billing.services.issuing import issue_invoice
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
 from usage.selectors import customers_with_usage, open_quarantine
+from usage.services.activity import withdraw_estimates
 from usage.services.locking import hold_customer
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,8 @@ def _close_item(*, item_id: int, actor: str, now: datetime) -> BillingRunItem | 
     )
     if period.status == BillingPeriod.Status.CLOSED:
         return _done(item, invoice=period.invoices.exclude(status=Invoice.Status.VOID).first(), now=now)
+    # An estimate is never on an invoice beside the real events of its day.
+    withdraw_estimates(customer=customer, actor=actor, now=now)
     quarantined = open_quarantine(customer, month).count()
     if quarantined:
         raise quarantine_problem(customer, month, quarantined)

@@ -175,6 +175,7 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
     assert {route.split()[0]: route.split()[1] for route in routes} == {
         "billing.tasks.close_customer": "money",
         "billing.tasks.draft_customer": "money",
+        "billing.tasks.alert_reconciliation": "low",
         "billing.tasks.deliver_due": "documents",
         "billing.tasks.fetch_rates": "low",
         "billing.tasks.raise_alerts": "low",
@@ -182,4 +183,5 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
         "billing.tasks.sync_catalog": "low",
         "usage.tasks.make_partitions": "ingest",
         "usage.tasks.rate_quarantine": "ingest",
+        "usage.tasks.withdraw_estimates": "ingest",
     }

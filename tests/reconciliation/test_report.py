@@ -22,8 +22,8 @@ from usage.periods import KST
 from usage.selectors.reconciliation import FIGURES, ModelReconciliation, findings, reconciliation
 from usage.selectors.upstream_days import upstream_days
 from usage.services.quarantine import exclude_quarantined
-from usage.services.rerating import rate_quarantined
 from usage.services.replacing import exclude_priced_event, replace_event
+from usage.services.rerating import rate_quarantined
 
 pytestmark = pytest.mark.django_db
 
