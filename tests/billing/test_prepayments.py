@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from billing.services.prepaying import pay_from_prepayment, refund_prepayment, s
 from billing.services.topping_up import request_top_ups, set_top_up, stop_top_up
 from tests.billing.factories import ACTOR
 from tests.billing.money import amounts, billed, broken_checks, deposit, grant, plain_house, prepay, spend
-from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER, close
+from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER, close, use
 from tests.billing.outbox import deliver, mails
 
 pytestmark = pytest.mark.django_db
@@ -61,8 +62,6 @@ def test_two_months_from_one_wallet(gaon: Customer) -> None:
 def test_usage_below_a_won_a_line_is_billed_by_its_sum(gaon: Customer) -> None:
     """Six times 0.4 and twice 1 won are 4.4: 4 won, not the 2 that lines rounded one by one would come to."""
     prepay(gaon, 10_000)
-    from tests.billing.month import use
-
     for number in range(6):
         use(gaon, 40_000, model="acme/cent", event_id=f"small-{number}")
     for number in range(2):
@@ -219,7 +218,5 @@ def test_the_pdf_says_what_was_taken_off_and_what_is_due(gaon: Customer, locale:
     prepay(gaon, 15_000)
     spend(gaon, 20_000)
     document = InvoiceDocument.from_json(billed(gaon).document or {})
-    import io
-
     page = PdfReader(io.BytesIO(render_invoice(document))).pages[0].extract_text()
     assert [text for text in texts if text not in page] == []

@@ -17,7 +17,7 @@ from billing.selectors.bills import month_bill
 from billing.services.granting import expire_credits, return_credits, void_credit
 from tests.billing.factories import ACTOR
 from tests.billing.money import amounts, billed, broken_checks, grant, plain_house, remaining, spend
-from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER, close, open_house, tenant
+from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER, close, open_house, publish, tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -144,8 +144,6 @@ def test_only_the_models_named_are_covered(gaon: Customer) -> None:
 def test_under_the_daily_rule_each_day_weighs_by_its_rate() -> None:
     open_house(margin="0.15", rate="1400")
     customer = tenant(exchange_rule="daily")
-    from tests.billing.month import publish
-
     publish(date(2026, 10, 5), "1000")
     publish(date(2026, 10, 20), "2000")
     grant(customer, 1_000_000, last=date(2026, 10, 10))
@@ -169,10 +167,11 @@ def test_a_rest_goes_on_to_the_next_month_while_it_is_valid(gaon: Customer) -> N
 
 def test_late_usage_is_covered_only_while_the_credit_has_not_ended(gaon: Customer) -> None:
     ended, running = grant(gaon, 10_000), grant(gaon, 10_000, last=date(2026, 11, 30), priority=9)
+    spend(gaon, 1_000)
     close()
     spend(gaon, 4_000, at="2026-10-20T12:00:00+09:00")
     assert amounts(billed(gaon, NOVEMBER, now=LATER)) == (0, 0, 0)
-    assert remaining(ended, running) == [10_000, 6_000]
+    assert remaining(ended, running) == [9_000, 6_000]
 
 
 def test_expiry_waits_for_the_bill_and_then_writes_the_rest_off(gaon: Customer) -> None:
