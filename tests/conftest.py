@@ -82,7 +82,7 @@ def flush_past_the_guards() -> Iterator[None]:
     def execute(self: DatabaseOperations, statements: list[str]) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
-            for statement in [*statements, "TRUNCATE usage_event, usage_event_key"]:
+            for statement in [*statements, "TRUNCATE usage_event, usage_event_key, usage_archived_sum"]:
                 cursor.execute(statement)
 
     with pytest.MonkeyPatch.context() as patch:

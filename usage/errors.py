@@ -1,6 +1,6 @@
 """Refusals of metering."""
 
-from accounts.errors import Conflict, DomainError, InvalidInput, NotFound
+from accounts.errors import Conflict, DomainError, InvalidInput, NotFound, NotReady
 
 
 class InvalidJson(InvalidInput):
@@ -63,3 +63,40 @@ class ReasonMissing(InvalidInput):
     """A decision by hand needs a reason."""
 
     code = "reason_missing"
+
+
+class MonthNotArchivable(NotReady):
+    """The month can't be archived, or not yet."""
+
+    code = "month_not_archivable"
+
+
+class ArchiveBusy(NotReady):
+    """Another process is at the same archive, or the event table is never free."""
+
+    code = "archive_busy"
+
+
+class ArchiveDamaged(Conflict):
+    """Files of an archive are missing, or not what was written."""
+
+    code = "archive_damaged"
+
+
+class ArchiveMismatch(Conflict):
+    """The event table has changed so that archived events don't fit any more."""
+
+    code = "archive_mismatch"
+
+
+class UnknownArchive(NotFound):
+    """No month is archived under this manifest."""
+
+    code = "unknown_archive"
+
+
+class EventsArchived(DomainError):
+    """The events that are asked for stand in files; their sums are still here. `data` names the months."""
+
+    code = "events_archived"
+    http_status = 410

@@ -22,6 +22,7 @@ GUARDS = [
     ("usage_event", "rows_are_never_changed"),
     ("usage_event_key", "rows_are_never_changed"),
     ("usage_quarantinedevent", "quarantine_is_resolved_once"),
+    ("usage_usagearchive", "archive_stays"),
     ("usage_withdrawnevent", "rows_are_never_changed"),
     ("usage_billingperiod", "closed_period_stays"),
     ("billing_invoice", "issued_invoice_never_changes"),

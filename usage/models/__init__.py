@@ -2,6 +2,7 @@
 
 from usage.models.aliases import UsageAlias
 from usage.models.apps import UsageApp
+from usage.models.archives import UsageArchive
 from usage.models.estimates import ActivityEstimate
 from usage.models.events import UsageEvent
 from usage.models.fields import exact_usd
@@ -22,6 +23,7 @@ __all__ = [
     "UpstreamStatement",
     "UsageAlias",
     "UsageApp",
+    "UsageArchive",
     "UsageEvent",
     "UsageHour",
     "UsageRollup",

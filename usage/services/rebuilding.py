@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from accounts.models import Customer
 from accounts.services import record_audit
 from usage.audit import Sums, recount_query, sum_differences
-from usage.models import UsageHour, UsageRollup
+from usage.models import UsageArchive, UsageHour, UsageRollup
 from usage.models.rollups import SUMMED
 from usage.periods import BillingMonth
 from usage.services.locking import hold_customer
@@ -26,6 +27,10 @@ WHERE (%(customer_id)s::bigint IS NULL OR customer_id = %(customer_id)s)
   AND (%(month)s::date IS NULL OR billing_month = %(month)s)
 ORDER BY 1, 2
 """
+
+_ARCHIVES_OF_HOUR = UsageArchive.objects.filter(
+    status=UsageArchive.Status.ARCHIVED, start_at__lte=OuterRef("hour_at"), end_at__gt=OuterRef("hour_at")
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,10 @@ def _rebuild(customer: Customer, month: BillingMonth, actor: str) -> RebuiltMont
             count += len(differences)
             listed += differences[: MAX_LISTED - len(listed)]
             columns = ", ".join((*model.KEY, *SUMMED))
-            model.objects.filter(customer=customer, billing_month=month.first_on).delete()
+            rows = model.objects.filter(customer=customer, billing_month=month.first_on)
+            if model is UsageHour:  # hours of archived months can't be recounted
+                rows = rows.exclude(Exists(_ARCHIVES_OF_HOUR))
+            rows.delete()
             with connection.cursor() as cursor:
                 insert = f"INSERT INTO {model._meta.db_table} ({columns})"
                 cursor.execute(f"{insert} {recount_query(model, one_month=True)}", params)
