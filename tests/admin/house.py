@@ -23,7 +23,8 @@ from catalog.models import Model, Price, PriceChange
 from catalog.services import add_alias, sync_catalog
 from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, NOW, close, listing, open_house, tenant, use
-from usage.models import QuarantinedEvent
+from usage.models import QuarantinedEvent, UsageArchive
+from usage.periods import BillingMonth
 from usage.services.replacing import exclude_priced_event
 from usage.services.rerating import rate_quarantined
 
@@ -108,6 +109,11 @@ def make_house() -> House:
     use(naru, DOLLAR, at="2026-08-05T12:00:00+09:00", event_id="taken-back")
     exclude_priced_event(customer_id=naru.pk, event_id="taken-back", reason="a test call", actor=ACTOR, now=NOW)
     rate_quarantined(actor=ACTOR, now=NOW)
+    march = BillingMonth(2026, 3)
+    UsageArchive.objects.create(
+        month=march.first_on, start_at=march.start_at, end_at=march.end_at, status=UsageArchive.Status.RESTORED,
+        directory="/archive/usage-2026-03-1", started_at=NOW, archived_at=NOW, restored_at=NOW, actor=ACTOR,
+    )  # fmt: skip
     HolidayOverride.objects.create(day=date(2027, 6, 1), note="임시공휴일")
     run = close()
     invoice = Invoice.objects.get(customer=gaon)
