@@ -26,10 +26,13 @@ def fetch_listing(url: str) -> bytes:
     connected to; redirects are followed on the same host only. Raises AddressRefused, and UnreadableListing for whatever
     the network says and for more than 64 MB.
     """
-    return asyncio.run(_fetch(_checked_url(url)))
+    return asyncio.run(_fetch(checked_url(url)))
 
 
-def _checked_url(url: str) -> URL:
+def checked_url(url: str) -> URL:
+    """An address that may be asked, as far as its text says: https on the internet, http on this very machine. Raises
+    AddressRefused. What its name resolves to is `GuardedResolver`'s to judge, at the moment of connecting.
+    """
     try:
         parsed = URL(url)
         host = parsed.raw_host
@@ -57,7 +60,7 @@ def _check_address(scheme: str, address: str) -> None:
         raise AddressRefused(f"from: {address} is not an address on the internet", field="from")
 
 
-class _GuardedResolver(aiohttp.ThreadedResolver):
+class GuardedResolver(aiohttp.ThreadedResolver):
     """Resolves a name only when every one of its addresses may be asked."""
 
     def __init__(self, scheme: str) -> None:
@@ -74,7 +77,7 @@ class _GuardedResolver(aiohttp.ThreadedResolver):
 
 
 async def _fetch(url: URL) -> bytes:
-    connector = aiohttp.TCPConnector(resolver=_GuardedResolver(url.scheme))
+    connector = aiohttp.TCPConnector(resolver=GuardedResolver(url.scheme))
     try:
         async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
             for _ in range(_MAX_REDIRECTS + 1):

@@ -105,6 +105,8 @@ X_FRAME_OPTIONS = "DENY"
 
 # Keys are kept as HMAC-SHA256 under the newest pepper; older versions still verify. "1:first,2:second".
 JEONGSAN_PEPPERS = env.env_secret("JEONGSAN_PEPPERS") or f"1:{env.generated_secret('api_key_pepper')}"
+# Our keys at upstreams are stored encrypted under the first of these; the others still decrypt. "newest,older".
+JEONGSAN_UPSTREAM_SECRETS = env.env_secret("JEONGSAN_UPSTREAM_SECRETS") or env.generated_secret("upstream_keys")
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -193,6 +195,12 @@ EXIMBANK_URL = env.env_text("EXIMBANK_URL", default="https://oapi.koreaexim.go.k
 TAX_PROVIDER = env.env_text("TAX_PROVIDER", default="sandbox")
 # TAX_SANDBOX_BEHAVIOUR: accept, reject, timeout_after_accept or unavailable (billing/adapters/tax_sandbox.py).
 TAX_SANDBOX_BEHAVIOUR = env.env_text("TAX_SANDBOX_BEHAVIOUR", default="accept")
+
+# -- Gateway -----------------------------------------------------------------------------------------------------------
+# GATEWAY_SPOOL_DIR: where gateways keep finished calls while the database is away; a disk that survives a restart.
+GATEWAY_SPOOL_DIR = Path(env.env_text("GATEWAY_SPOOL_DIR", default=str(VAR_DIR / "spool")))
+# GATEWAY_CALL_DAYS: how long settled calls and their attempts are kept; their events are kept for ever.
+GATEWAY_CALL_DAYS = env.env_int("GATEWAY_CALL_DAYS", default=90, minimum=1)
 
 # -- Logs --------------------------------------------------------------------------------------------------------------
 LOGGING = {

@@ -91,7 +91,12 @@ class Deployment:
         }
 
     def environment(self, name: str) -> dict[str, str]:
-        answers = {"POSTGRES_PASSWORD": "p", "DJANGO_SECRET_KEY": "s" * 50, "JEONGSAN_PEPPERS": "1:" + "p" * 40}
+        answers = {
+            "POSTGRES_PASSWORD": "p",
+            "DJANGO_SECRET_KEY": "s" * 50,
+            "JEONGSAN_PEPPERS": "1:" + "p" * 40,
+            "JEONGSAN_UPSTREAM_SECRETS": "u" * 40,
+        }
         given = {key: filled_in(value, answers) for key, value in self.services[name]["environment"].items()}
         assert set(self.here) - set(given) <= {"JEONGSAN_VAR", "PATH", "HOSTNAME", "UVICORN_HOST", "UVICORN_PORT"}
         return given | self.here
@@ -169,7 +174,7 @@ def test_every_queue_has_a_worker(services: dict[str, Any]) -> None:
 
 def test_no_secret_has_a_default() -> None:
     text = (env.REPOSITORY / "docker-compose.yml").read_text()
-    for name in ("POSTGRES_PASSWORD", "DJANGO_SECRET_KEY", "JEONGSAN_PEPPERS"):
+    for name in ("POSTGRES_PASSWORD", "DJANGO_SECRET_KEY", "JEONGSAN_PEPPERS", "JEONGSAN_UPSTREAM_SECRETS"):
         assert set(re.findall(rf"\$\{{{name}[^}}]*\}}", text)) == {f"${{{name}:?set it in .env}}"}
 
 
