@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 from accounts.api import IsCustomerKey
 from accounts.errors import InvalidInput, NotFound
 from accounts.models import ApiKey, Customer
+from accounts.spreadsheets import guarded
 from billing.api.amounts import AmountDocument, krw, usd
 from billing.documents import DocumentLine, ExchangeEvidence, InvoiceDocument
 from billing.mail import attachment_name
@@ -28,7 +29,6 @@ from billing.models import Invoice
 from billing.selectors.previews import MonthPreview, month_preview
 from billing.services.delivering import ensure_invoice_pdf
 from catalog.money import decimal_text
-from usage.api.export import guarded
 from usage.api.reading import bad_cursor, decode_cursor, encode_cursor, read_limit, read_month, read_params
 from usage.periods import KST, BillingMonth
 

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
 from accounts.models import Customer
+from accounts.spreadsheets import guarded
 from tests.usage.factories import customer, ingest, line, model
 from tests.usage_api.asking import asked, get, key_of, refused
 from usage.api import export
@@ -67,7 +68,7 @@ def test_csv_has_a_bom_and_no_formulas(secret: str) -> None:
 
 @pytest.mark.parametrize("text", ["\t=1", "\r=1", "\n=1"])
 def test_control_characters_that_hide_a_formula_are_guarded(text: str) -> None:
-    assert export.guarded(text) == f"'{text}"
+    assert guarded(text) == f"'{text}"
 
 
 def test_ndjson_is_the_listing(secret: str) -> None:

@@ -28,6 +28,7 @@ from rest_framework.views import APIView
 from accounts.api import IsCustomerKey
 from accounts.errors import InvalidInput
 from accounts.models import Customer
+from accounts.spreadsheets import guarded
 from usage.api.events import PROBLEMS, SCOPE_PARAMETERS, SCOPE_PARAMS, customer_asking, event_json, read_scope
 from usage.api.reading import read_params
 from usage.models import UsageEvent
@@ -63,8 +64,6 @@ _COLUMNS = (
     "app_title",
     "app_referer",
 )
-#: Spreadsheets take a cell that begins with one of these for a formula, full-width forms included.
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
 Rows = Iterator[dict[str, Any]]
 Chunks = Generator[bytes, None, None]
@@ -129,11 +128,6 @@ async def in_thread(chunks: Chunks) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         await sync_to_async(chunks.close, thread_sensitive=True)()
-
-
-def guarded(text: str) -> str:
-    """A cell of a CSV that no spreadsheet computes."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
 
 
 def _cells(row: dict[str, Any]) -> list[str | int]:
