@@ -9,8 +9,10 @@ site = get_asgi_application()
 
 # After Django is set up: the edges import models.
 from config.edges import Dispatcher, Edge  # noqa: E402
+from gateway.edge.app import ADDRESSES as CALLS  # noqa: E402
+from gateway.edge.app import gateway_edge  # noqa: E402
 
 #: (method, path) -> edge. One edge may answer several addresses.
-ROUTES: dict[tuple[str, str], Edge] = {}
+ROUTES: dict[tuple[str, str], Edge] = dict.fromkeys(CALLS, gateway_edge)
 
 application = Dispatcher(ROUTES, site)

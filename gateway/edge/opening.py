@@ -25,6 +25,8 @@ ERROR_SECONDS = 5.0
 #: Asked again elsewhere: too busy, or broken. Others are the request's own fault, except ours (401, 402, 403).
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _OUR_TROUBLE = frozenset({401, 402, 403})
+#: Answers that another key of the same upstream may not get.
+_ABOUT_THE_KEY = frozenset({401, 402, 403, 429})
 
 
 @dataclass(slots=True)
@@ -62,11 +64,12 @@ class Opening:
         self._retry_after: float | None = None
         self.attempts: list[Attempt] = []
         self.may_have_begun = False
-        self.last_target: Target | None = None
 
     async def open(self, plan: list[Target], granted_max_tokens: int | None) -> Opened | Refused:
         """The first answer. Raises CallRefused (502, 503, 504) when nobody answers."""
         waiting = list(plan)
+        # Where there is nobody else, a failure gets a second chance with the same: a restart, a connection that had died.
+        may_repeat = len(plan) == 1
         bodies: dict[str, bytes] = {}
         given_up: set[int] = set()
         while waiting:
@@ -76,12 +79,14 @@ class Opening:
             body = bodies.get(target.dialect)
             if body is None:
                 body = bodies[target.dialect] = self._ask.body_for(target.dialect, granted_max_tokens)
-            self.last_target = target
             self.attempts.append(
                 Attempt(target.upstream_id, target.key_id, len(self.attempts) + 1, started_at=self._clock())
             )
             try:
                 found = await self._try(target, body)
+                if found is not None:
+                    return found
+                is_broken = self.attempts[-1].status not in _ABOUT_THE_KEY
             except Unreachable as error:
                 self._note(error_code=error.code)
                 self._pool.note_failure(target, now=self._loop.time())
@@ -89,13 +94,11 @@ class Opening:
                 if error.code == "first_byte_timeout":
                     # It may answer yet, at our cost; the client has waited long enough.
                     raise CallRefused(504, "timeout", "The model did not begin to answer in time.") from None
+                is_broken = True
+            if is_broken:
                 given_up.add(target.upstream_id)
-                # A connection that was kept open may have been closed by now: once more, over a new one.
-                if error.code == "connection_lost" and len(self.attempts) == 1 and len(plan) == 1:
-                    waiting, given_up = [target], set()
-                continue
-            if found is not None:
-                return found
+                if may_repeat:
+                    waiting, given_up, may_repeat = [target], set(), False
         raise self._nobody()
 
     async def _try(self, target: Target, body: bytes) -> Opened | Refused | None:

@@ -130,8 +130,8 @@ class Relay:
             logger.error("call %s broke: %s", self._request.call_id, type(error).__name__)
             self._settle_later("internal_error")
             if not self._sent:
-                refused = CallRefused(500, "server", "Something went wrong here; it has been logged.")
-                await send_refusal(self._send, self._ask.route, refused, call_id=self._request.call_id)
+                broken = CallRefused(500, "server", "Something went wrong here; it has been logged.")
+                await send_refusal(self._send, self._ask.route, broken, call_id=self._request.call_id)
         finally:
             self._around.answering.pop(self._request.call_id, None)
 
@@ -163,7 +163,7 @@ class Relay:
                 await self._settle("failed", error_code=self._reader.error_code)
                 await self._tell_body(opened.response, body)
                 return
-            plan = plan[plan.index(opened.target) + 1 :]
+            plan = [target for target in plan if target.upstream_id != opened.target.upstream_id]
             self._reader = AnswerReader(self._ask.route)
 
     # -- answers in one piece

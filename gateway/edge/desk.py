@@ -1,0 +1,180 @@
+"""The edge's way to the money: groups that are committed together, the spool for when the database is away, and what is
+looked after in the background (leases, notes of begun answers, the list of upstreams).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import DatabaseError, connections
+
+from gateway.calls import Admission, Answering, Caller, CallRefused, CallRequest, Outcome, Settled
+from gateway.services.admitting import admit_calls
+from gateway.services.callers import find_caller
+from gateway.services.leasing import extend_leases, note_answering
+from gateway.services.settling import settle_calls
+from gateway.services.spooling import drain_spool
+from gateway.services.upstreams import usable_targets
+from gateway.spool import Spool, spool_path
+from gateway.upstreams import Pool
+from usage.services.grouping import GroupCommitter
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: A database that does not answer is as good as one that is away.
+ADMIT_SECONDS = 10.0
+SETTLE_SECONDS = 15.0
+NOTE_EVERY_SECONDS = 0.5
+LEASE_EVERY_SECONDS = 15.0
+TARGETS_EVERY_SECONDS = 5.0
+SPOOL_EVERY_SECONDS = 5.0
+_AWAY = {"Retry-After": "5"}
+
+
+class Desk:
+    """Open it in the loop that serves. `instance` names this process in the calls that it has."""
+
+    def __init__(self) -> None:
+        self.instance = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._admitting: GroupCommitter[CallRequest, Admission | CallRefused] = GroupCommitter(_admit)
+        self._settling: GroupCommitter[Outcome, Settled] = GroupCommitter(_settle)
+        self._spool = Spool(spool_path())
+        self._late: set[asyncio.Task[None]] = set()
+        self._chores: list[asyncio.Task[None]] = []
+        # One thread, one connection for everything that nobody waits for.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-chores")
+
+    async def open(self, pool: Pool, answering: dict[str, Answering]) -> None:
+        """Learn the upstreams and begin the chores. A database that is away is waited for in the background."""
+
+        async def learn() -> None:
+            pool.replace(await self._apart(usable_targets))
+
+        async def note() -> None:
+            if answering:
+                begun = list(answering.values())
+                answering.clear()
+                await self._apart(lambda: note_answering(begun, now=_now()))
+
+        async def extend() -> None:
+            await self._apart(lambda: extend_leases(instance=self.instance, now=_now()))
+
+        async def drain() -> None:
+            await self._apart(lambda: drain_spool(path=self._spool.path, now=_now()))
+
+        await _tolerantly(learn)
+        for seconds, chore in (
+            (TARGETS_EVERY_SECONDS, learn),
+            (NOTE_EVERY_SECONDS, note),
+            (LEASE_EVERY_SECONDS, extend),
+            (SPOOL_EVERY_SECONDS, drain),
+        ):
+            self._chores.append(asyncio.create_task(_again_and_again(seconds, chore)))
+
+    async def close(self) -> None:
+        """Settle what was cut off, and end. After the last request."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        while self._late:
+            await asyncio.gather(*self._late, return_exceptions=True)
+        await self._settling.close()
+        await self._admitting.close()
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown()
+
+    async def find_caller(self, key_text: str) -> Caller:
+        """Whose key it is. Raises CallRefused: 401, or 503 where the database is away."""
+        try:
+            return find_caller(key_text, now=_now())
+        except SynchronousOnlyOperation:
+            pass  # not in memory: the database is asked, and not from this thread
+        try:
+            return await self._apart(lambda: find_caller(key_text, now=_now()))
+        except DatabaseError:
+            raise away() from None
+
+    async def admit(self, request: CallRequest) -> Admission:
+        """Hold what the call can cost. Raises CallRefused; 503 where the database does not answer."""
+        try:
+            async with asyncio.timeout(ADMIT_SECONDS):
+                answer = await self._admitting.submit(request)
+        except (DatabaseError, TimeoutError) as error:
+            logger.error("admission failed: %s", type(error).__name__)
+            raise away() from None
+        if isinstance(answer, CallRefused):
+            raise answer
+        return answer
+
+    async def settle(self, outcome: Outcome) -> None:
+        """Make the outcome durable: in the database or, where that fails, in the spool. It raises nothing."""
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._settling.submit(outcome)
+        except Exception as error:
+            # A group fails as a whole; the spool takes each of its calls, and they are tried again one by one.
+            logger.error("call %s goes to the spool: %s", outcome.call_id, type(error).__name__)
+            try:
+                await asyncio.to_thread(self._spool.append, outcome)
+            except OSError as full:
+                # Its intent is still open: the sweep will ask the upstream what became of it.
+                logger.critical("call %s could not be spooled: %s", outcome.call_id, full.strerror)
+
+    def settle_later(self, outcome: Outcome) -> None:
+        """Settle without anybody who waits; `close` does."""
+        task = asyncio.create_task(self.settle(outcome))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Run database work in the chores' thread; a connection that broke is not used again."""
+
+        def run() -> T:
+            try:
+                return work()
+            except DatabaseError:
+                connections.close_all()
+                raise
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+
+
+def away() -> CallRefused:
+    """503: nothing can be held or charged at the moment."""
+    return CallRefused(503, "service_unavailable", "Calls cannot be taken at the moment; try again.", headers=_AWAY)
+
+
+def _admit(requests: Sequence[CallRequest]) -> list[Admission | CallRefused]:
+    return admit_calls(requests, now=_now())
+
+
+def _settle(outcomes: Sequence[Outcome]) -> list[Settled]:
+    return settle_calls(outcomes, now=_now())
+
+
+async def _again_and_again(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await _tolerantly(chore)
+
+
+async def _tolerantly(chore: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await chore()
+    except Exception as error:
+        logger.error("%s failed: %s", getattr(chore, "__name__", "a chore"), type(error).__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
