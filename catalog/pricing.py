@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
+import msgspec
+
 from .money import EXACT, ZERO, parse_decimal
 
 PRICE_KEYS = frozenset(
@@ -39,7 +41,9 @@ CONDITION_KEYS = frozenset({"min_prompt_tokens", "utc_start", "utc_end"})
 REQUIRED_KEYS = ("prompt", "completion")
 
 MINUTES_PER_DAY = 24 * 60
-_add, _multiply = EXACT.add, EXACT.multiply
+#: `parse_decimal` takes no more.
+MAX_PRICE_DECIMALS = 28
+_add, _multiply, _scale = EXACT.add, EXACT.multiply, EXACT.scaleb
 _MAX_THRESHOLD_TOKENS = 10**12
 
 
@@ -56,8 +60,7 @@ class PriceError(ValueError):
         self.key = key
 
 
-@dataclass(frozen=True, slots=True)
-class Quantities:
+class Quantities(msgspec.Struct, frozen=True, gc=False):
     """What one response consumed. Tokens, except `images`, `web_searches` and `requests`, which are counts.
 
     `prompt` holds all input tokens: `cache_read`, `cache_write` and `audio_input` (audio that was not read
@@ -119,10 +122,10 @@ class _Rates:
     """The prices in force for one request, with every fallback already taken."""
 
     prompt: _Price
-    completion: _Price
     cache_read: _Price
     cache_write: _Price
     cache_write_1h: _Price
+    completion: _Price
     reasoning: _Price | None  # None: these tokens cost what the tokens around them cost
     audio_input: _Price | None
     audio_output: _Price | None
@@ -131,12 +134,17 @@ class _Rates:
     image: _Price | None
     web_search: _Price | None
     plain: bool  # prompt, cache and completion prices only
+    #: Prompt, cache read, cache write, 1-hour cache write, completion as whole numbers of 10^-MAX_PRICE_DECIMALS USD.
+    units: tuple[int, int, int, int, int]
 
     @classmethod
     def of(cls, prices: Mapping[str, Decimal]) -> Self:
         """Prices by key -> rates. A cache price that is not listed falls back, never to free."""
         prompt = _Price("prompt", prices["prompt"])
+        cache_read = _listed(prices, "input_cache_read") or prompt
         cache_write = _listed(prices, "input_cache_write") or prompt
+        cache_write_1h = _listed(prices, "input_cache_write_1h") or cache_write
+        completion = _Price("completion", prices["completion"])
         special = {
             "reasoning": _above_zero(prices, "internal_reasoning"),
             "audio_input": _above_zero(prices, "audio"),
@@ -148,11 +156,12 @@ class _Rates:
         }
         return cls(
             prompt=prompt,
-            completion=_Price("completion", prices["completion"]),
-            cache_read=_listed(prices, "input_cache_read") or prompt,
+            cache_read=cache_read,
             cache_write=cache_write,
-            cache_write_1h=_listed(prices, "input_cache_write_1h") or cache_write,
+            cache_write_1h=cache_write_1h,
+            completion=completion,
             plain=not any(special.values()),
+            units=(_units(prompt), _units(cache_read), _units(cache_write), _units(cache_write_1h), _units(completion)),
             **special,
         )
 
@@ -219,6 +228,25 @@ class PriceSheet:
                 rows.append(_row((key, quantity, usd, amount)))
         unpriced = _unpriced(quantities, rates) if quantities.images or quantities.web_searches else ()
         return Cost(total, tuple(rows), unpriced)
+
+    def total_usd(self, quantities: Quantities, *, at: datetime) -> Decimal | None:
+        """The total of `cost`, exact, without its rows; None where `cost` would name something unpriced.
+
+        What only prompt, cache and completion prices concern, which is nearly everything, is summed in whole numbers.
+        """
+        rates = self._rates_for(quantities.prompt, at) if self.overrides else self._base
+        read, write, one_hour = quantities.cache_read, quantities.cache_write, quantities.cache_write_1h
+        fresh = quantities.prompt - read - write
+        if not rates.plain or fresh < 0 or one_hour > write or quantities.images or quantities.web_searches:
+            cost = self.cost(quantities, at=at)
+            return None if cost.unpriced else cost.total_usd
+        prompt, cache_read, cache_write, cache_write_1h, completion = rates.units
+        units = fresh * prompt + quantities.completion * completion
+        if read:
+            units += read * cache_read
+        if write:
+            units += (write - one_hour) * cache_write + one_hour * cache_write_1h
+        return _scale(units, -MAX_PRICE_DECIMALS)
 
     def hidden_base_keys(self, at: datetime) -> tuple[str, ...]:
         """Price keys whose base value a listing read `at` (aware) does not show.
@@ -313,6 +341,10 @@ def _unpriced(quantities: Quantities, rates: _Rates) -> tuple[str, ...]:
     if quantities.web_searches > 0 and rates.web_search is None:
         missing.append("web_search")
     return tuple(missing)
+
+
+def _units(price: _Price) -> int:
+    return int(_scale(price.usd, MAX_PRICE_DECIMALS))
 
 
 def _listed(prices: Mapping[str, Decimal], key: str) -> _Price | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -26,6 +26,10 @@ from catalog.variants import split_variant
 
 #: What `PricedModel.kind` says when the model is known and had no price at that instant.
 UNPRICED = "unpriced"
+
+#: A name may have any suffix, so there is no end of names.
+_MAX_LAST_NAMES = 4096
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 CatalogVersion = tuple[int, ...]
 
@@ -219,12 +223,16 @@ class Catalog:
         for price in prices:
             self._prices.setdefault(price.model_id, []).append(price)
         self._answers: dict[int, PricedModel] = {}
+        self._last: dict[str, tuple[datetime, datetime, PricedModel]] = {}
 
     def lookup(self, name: str, *, at: datetime) -> PricedModel | None:
         """The model that a name means with its price at that instant (aware); None when nothing has that name.
 
         One price's answer is always the same object.
         """
+        last = self._last.get(name)  # most names are asked for again at once, at about the same time
+        if last is not None and last[0] <= at < last[1]:
+            return last[2]
         pk = self._names.resolve(name)
         if pk is None:
             return None
@@ -236,6 +244,9 @@ class Catalog:
         answer = self._answers.get(price.pk)
         if answer is None:
             answer = self._answers[price.pk] = _priced(price, self._model_ids[pk])
+        if len(self._last) >= _MAX_LAST_NAMES:
+            self._last.clear()
+        self._last[name] = (price.effective_from, price.effective_to or _FOR_EVER, answer)
         return answer
 
 

@@ -73,24 +73,52 @@ class EventDraft:
     flags: tuple[str, ...] = ()
 
     def body_hash(self, *, customer_id: int, api_key_id: int | None) -> bytes:
-        """SHA-256 of what the event says. Spaces, key order, the spelling of a default, and a time's zone do not
-        matter; every value does.
-        """
-        body = _ENCODER.encode(
-            [
-                customer_id,
-                api_key_id,
-                self.requested_model,
-                self.served_model,
-                self.occurred_at.isoformat(),
-                self.dialect,
-                msgspec.Raw(self.usage_json.encode()),
-                self.app_title,
-                self.app_referer,
-                *self.flags,
-            ]
+        """`hash_body` of this event for its payer."""
+        return hash_body(
+            customer_id=customer_id,
+            api_key_id=api_key_id,
+            requested_model=self.requested_model,
+            served_model=self.served_model,
+            occurred_at=self.occurred_at.isoformat(),
+            dialect=self.dialect,
+            usage_json=self.usage_json.encode(),
+            app_title=self.app_title,
+            app_referer=self.app_referer,
+            flags=self.flags,
         )
-        return hashlib.sha256(body).digest()
+
+
+def hash_body(
+    *,
+    customer_id: int,
+    api_key_id: int | None,
+    requested_model: str,
+    served_model: str,
+    occurred_at: str,
+    dialect: str,
+    usage_json: bytes,
+    app_title: str,
+    app_referer: str,
+    flags: tuple[str, ...],
+) -> bytes:
+    """SHA-256 of what an event says. Spaces, key order, the spelling of a default, and a time's zone do not matter; every
+    value does. `occurred_at` is the instant in UTC in ISO form, `usage_json` canonical.
+    """
+    body = _ENCODER.encode(
+        [
+            customer_id,
+            api_key_id,
+            requested_model,
+            served_model,
+            occurred_at,
+            dialect,
+            msgspec.Raw(usage_json),
+            app_title,
+            app_referer,
+            *flags,
+        ]
+    )
+    return hashlib.sha256(body).digest()
 
 
 def parse_event_line(raw: bytes, *, now: datetime) -> EventDraft:

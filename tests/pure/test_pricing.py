@@ -1,6 +1,5 @@
 """What a response costs in USD, to the last digit."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -366,7 +365,7 @@ def test_a_tier_with_a_window_hides_nothing() -> None:
     assert PriceSheet.parse(PLAIN, [tier]).hidden_base_keys(NOON.replace(hour=2)) == ()
 
 
-QUANTITIES = [field.name for field in dataclasses.fields(Quantities)]
+QUANTITIES = Quantities.__struct_fields__
 counts = st.integers(min_value=0, max_value=10**12)
 prices = st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,28})?", fullmatch=True)
 price_objects = st.fixed_dictionaries(
@@ -393,6 +392,31 @@ def test_every_token_is_priced_once_and_exactly(
         assert Fraction(row.amount_usd) == Fraction(row.unit_price_usd) * row.quantity
         assert row.key not in fees or row.quantity == fees[row.key]
     assert cost.total_usd == exact_sum(row.amount_usd for row in cost.components) >= 0
+
+
+plain_objects = st.fixed_dictionaries(
+    {"prompt": prices, "completion": prices},
+    optional=dict.fromkeys(["input_cache_read", "input_cache_write", "input_cache_write_1h"], prices),
+)
+fitting = st.builds(
+    lambda fresh, read, write, one_hour, completion: Quantities(
+        prompt=fresh + read + write + one_hour,
+        completion=completion,
+        cache_read=read,
+        cache_write=write + one_hour,
+        cache_write_1h=one_hour,
+    ),
+    *[counts] * 5,
+)
+
+
+@given(price_objects | plain_objects, override_lists, all_quantities | fitting)
+def test_the_total_alone_is_the_total_of_the_rows(
+    price_object: dict[str, str], overrides: list[dict[str, Any]], quantities: Quantities
+) -> None:
+    sheet = PriceSheet.parse(price_object, overrides)
+    cost = sheet.cost(quantities, at=NOON)
+    assert sheet.total_usd(quantities, at=NOON) == (None if cost.unpriced else cost.total_usd)
 
 
 @given(all_quantities)

@@ -195,5 +195,5 @@ def test_the_openapi_document_describes_it() -> None:
     assert set(post["responses"]) == {"200", "400", "401", "403", "413", "415"}
     assert post["requestBody"]["content"][JSON]["schema"]["type"] == "array"
     fields = schema["components"]["schemas"]["UsageEventDocument"]
-    assert set(fields["properties"]) == set(event()) | {"api_key", "requested_model", "app"}
+    assert set(fields["properties"]) == set(event()) | {"api_key", "requested_model", "app", "flags"}
     assert set(fields["required"]) == {"id", "model", "occurred_at", "dialect", "usage"}

@@ -3,7 +3,7 @@
 from .body import Body, UsageRefused
 from .draft import Draft, Flag
 
-_STANDARD_TIERS = frozenset({"", "standard", "default", "auto", "on_demand"})
+STANDARD_TIERS = frozenset({"", "standard", "default", "auto", "on_demand"})
 _UNREAD_COUNTS = ("citation_tokens", "num_search_queries", "num_sources_used", "prompt_audio_seconds")
 
 
@@ -27,9 +27,9 @@ def note_price_list(body: Body, draft: Draft) -> None:
     region.
     """
     if (
-        body.word("service_tier", "serviceTier") not in _STANDARD_TIERS
-        or body.word("traffic_type", "trafficType") not in _STANDARD_TIERS
-        or body.word("speed") not in _STANDARD_TIERS
+        body.word("service_tier", "serviceTier") not in STANDARD_TIERS
+        or body.word("traffic_type", "trafficType") not in STANDARD_TIERS
+        or body.word("speed") not in STANDARD_TIERS
         or body.word("inference_geo") == "us"
     ):
         draft.flag(Flag.NON_STANDARD_TIER)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
-from itertools import islice
 from typing import Any
 
-from catalog.selectors import Catalog
-from usage.dialects import Flag, UsageRefused, read_usage
+import msgspec
+
 from usage.errors import PayloadTooLarge
-from usage.events import EventDraft, EventRefused, parse_event_line
-from usage.services.rating import current_catalog, rate
+from usage.events import EventRefused
+from usage.services.decoding import DecodedEvent, decode_event
+from usage.services.rating import current_catalog
 from usage.services.resolving import Payers
 from usage.services.storing import Identity, MeteredEvent, store_events
 
 MAX_BATCH_EVENTS = 10_000
-#: Decimals of USD that the database keeps; what an upstream reports beyond them cannot be kept exactly.
-_KEPT_DECIMALS = 28
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +31,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
+class ItemResult(msgspec.Struct, frozen=True, gc=False):
     """The answer for one item. `index` counts from 0 in the order given; `id` is None where it was unreadable.
 
     `field` and `reason` say what is wrong with a rejected or conflicting item. `quarantine_code` and
@@ -69,30 +64,30 @@ def ingest_events(*, lines: Iterable[bytes], now: datetime, actor: str) -> list[
     the batch was stored, and sending it again is safe. Within a batch the first of several equal ids counts.
     Raises PayloadTooLarge for a longer batch.
     """
-    raws = list(islice(lines, MAX_BATCH_EVENTS + 1))
-    if len(raws) > MAX_BATCH_EVENTS:
-        raise PayloadTooLarge(f"one batch has at most {MAX_BATCH_EVENTS} events")
     results: dict[int, ItemResult] = {}
-    drafts: dict[int, EventDraft] = {}
-    for index, raw in enumerate(raws):
+    decoded: dict[int, DecodedEvent] = {}
+    count = 0
+    for raw in lines:
+        if count == MAX_BATCH_EVENTS:
+            raise PayloadTooLarge(f"one batch has at most {MAX_BATCH_EVENTS} events")
         try:
-            drafts[index] = parse_event_line(raw, now=now)
+            decoded[count] = decode_event(raw, now=now)
         except EventRefused as refused:
-            results[index] = _rejected(index, refused)
-    if drafts:
-        events = _meter(drafts, results)
-        first: dict[Identity, MeteredEvent] = {}
-        for event in events.values():
-            first.setdefault(event.identity, event)
-        stored = store_events(list(first.values()), now=now) if first else {}
-        for index, event in events.items():
-            # Of several equal ids in this batch the one that was stored is the measure of the others.
-            known = stored[event.identity]
-            if known is None and first[event.identity] is not event:
-                known = first[event.identity].body_hash
-            results[index] = _answer(index, event, known)
-    answers = [results[index] for index in range(len(raws))]
-    logger.info("%s sent %d events: %s", actor, len(answers), count_by_status(answers))
+            results[count] = _rejected(count, refused)
+        count += 1
+    events = _resolved(decoded, results) if decoded else {}
+    first: dict[Identity, MeteredEvent] = {}
+    for event in events.values():
+        first.setdefault(event.identity, event)
+    stored = store_events(list(first.values()), catalog=current_catalog(), now=now) if first else {}
+    for index, event in events.items():
+        # Of several equal ids in this batch the one that was stored is the measure of the others.
+        known = stored.get(event.identity)
+        if known is None and first[event.identity] is not event:
+            known = first[event.identity].body_hash
+        results[index] = _answer(index, event, known)
+    answers = [results[index] for index in range(count)]
+    logger.info("%s sent %d events: %s", actor, count, count_by_status(answers))
     return answers
 
 
@@ -105,55 +100,37 @@ def count_by_status(results: Iterable[ItemResult]) -> dict[str, int]:
     return counts
 
 
-def _meter(drafts: dict[int, EventDraft], results: dict[int, ItemResult]) -> dict[int, MeteredEvent]:
-    """Resolve, read and price each draft; a refusal goes into `results` instead."""
-    payers = Payers(list(drafts.values()))
-    catalog = current_catalog()
+def _resolved(decoded: dict[int, DecodedEvent], results: dict[int, ItemResult]) -> dict[int, MeteredEvent]:
+    """Find out who pays for each event; a refusal goes into `results` instead."""
+    payers = Payers(list(decoded.values()))
     events: dict[int, MeteredEvent] = {}
-    for index, draft in drafts.items():
+    for index, event in decoded.items():
         try:
-            events[index] = _metered(draft, payers, catalog)
+            payer = payers.of(event)
+            if event.refused is not None:
+                raise event.refused
         except EventRefused as refused:
             results[index] = _rejected(index, refused)
+        else:
+            digest = event.body_hash(customer_id=payer.customer_id, api_key_id=payer.api_key_id).hex()
+            events[index] = MeteredEvent((payer.customer_id, event.event_id), event, payer, digest)
     return events
 
 
-def _metered(draft: EventDraft, payers: Payers, catalog: Catalog) -> MeteredEvent:
-    payer = payers.of(draft)
-    try:
-        reading = read_usage(draft.dialect, draft.usage)
-    except UsageRefused as refused:
-        raise EventRefused(refused.field, refused.reason, draft.event_id) from None
-    upstream_cost_usd, flags = reading.upstream_cost_usd, (*reading.flags, *draft.flags)
-    if upstream_cost_usd is not None and not _fits(upstream_cost_usd):
-        upstream_cost_usd, flags = None, (*flags, Flag.UPSTREAM_COST_UNREADABLE.value)
-    return MeteredEvent(
-        draft=draft,
-        payer=payer,
-        quantities=reading.quantities,
-        upstream_cost_usd=upstream_cost_usd,
-        flags=flags,
-        rating=rate(catalog, draft.served_model, reading.quantities, flags=flags, at=draft.occurred_at),
-        body_hash=draft.body_hash(customer_id=payer.customer_id, api_key_id=payer.api_key_id),
-    )
-
-
-def _fits(amount: Decimal) -> bool:
-    exponent = amount.as_tuple().exponent
-    return isinstance(exponent, int) and -exponent <= _KEPT_DECIMALS
-
-
-def _answer(index: int, event: MeteredEvent, known: bytes | None) -> ItemResult:
+def _answer(index: int, event: MeteredEvent, known: str | None) -> ItemResult:
     """`known` is the body hash under which the id was stored before this item, None when this item was stored."""
-    event_id = event.draft.event_id
+    event_id = event.decoded.event_id
     if known is None:
-        return ItemResult(
-            index,
-            event_id,
-            Status.ACCEPTED,
-            quarantine_code=event.rating.code,
-            quarantine_detail=event.rating.detail,
-        )
+        assert event.rating is not None  # what was stored was priced, or has a code that says why not
+        if event.rating.code:
+            return ItemResult(
+                index,
+                event_id,
+                Status.ACCEPTED,
+                quarantine_code=event.rating.code,
+                quarantine_detail=event.rating.detail,
+            )
+        return ItemResult(index, event_id, Status.ACCEPTED)
     if known == event.body_hash:
         return ItemResult(index, event_id, Status.DUPLICATE)
     reason = "this id was stored before with another content"

@@ -7,9 +7,10 @@ name, a price that nobody could read, a quantity without a price.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+
+import msgspec
 
 from catalog.models import Price
 from catalog.money import ZERO
@@ -32,8 +33,7 @@ SEVERAL_MODELS = "several_models"
 _catalog: Catalog | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rating:
+class Rating(msgspec.Struct, frozen=True, gc=False):
     """A cost in USD with the model and price it came from or, without one, the code and detail of why there is none."""
 
     model_pk: int | None
@@ -74,14 +74,13 @@ def rate(
         )
     if Flag.ZERO_COMPLETION in flags:
         return Rating(priced.model_pk, priced.price_pk, ZERO)
-    cost = priced.sheet.cost(quantities, at=at)
-    if cost.unpriced:
-        detail = f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}"
-        return _unrated(priced.model_pk, UNPRICED_COMPONENT, detail)
-    if cost.total_usd >= MAX_COST_USD:
-        detail = f"{priced.model_id}: the cost would be {cost.total_usd:.3E} USD"
-        return _unrated(priced.model_pk, IMPLAUSIBLE_COST, detail)
-    return Rating(priced.model_pk, priced.price_pk, cost.total_usd)
+    total_usd = priced.sheet.total_usd(quantities, at=at)
+    if total_usd is None:
+        unpriced = ", ".join(priced.sheet.cost(quantities, at=at).unpriced)
+        return _unrated(priced.model_pk, UNPRICED_COMPONENT, f"{priced.model_id} lists no price for {unpriced}")
+    if total_usd >= MAX_COST_USD:
+        return _unrated(priced.model_pk, IMPLAUSIBLE_COST, f"{priced.model_id}: the cost would be {total_usd:.3E} USD")
+    return Rating(priced.model_pk, priced.price_pk, total_usd)
 
 
 def _unrated(model_pk: int, code: str, detail: str) -> Rating:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
 
 from accounts.models import ApiKey, Customer
 from accounts.selectors import key_digest, peppers
 from accounts.services import KEY_PREFIX_CHARS
-from usage.events import EventDraft, EventRefused
+from usage.events import EventRefused
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class NamesPayer(Protocol):
+    """An event, as far as it says who pays: at least one of the slug and the key (whole, or its prefix)."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def customer(self) -> str | None: ...
+    @property
+    def api_key(self) -> str | None: ...
+
+
+class Payer(msgspec.Struct, frozen=True, gc=False):
     """Primary keys of the customer that is billed and of the key that called, where the event names one."""
 
     customer_id: int
@@ -26,16 +38,23 @@ class Payers:
     Suspended customers and revoked or expired keys count: what was consumed is billed, whoever may call by now.
     """
 
-    def __init__(self, drafts: Sequence[EventDraft]) -> None:
+    def __init__(self, drafts: Sequence[NamesPayer]) -> None:
+        self._payers: dict[tuple[str | None, str | None], Payer] = {}
         slugs = {draft.customer for draft in drafts if draft.customer is not None}
         prefixes = {draft.api_key[:KEY_PREFIX_CHARS] for draft in drafts if draft.api_key is not None}
         self._customers = dict(Customer.objects.filter(slug__in=slugs).values_list("slug", "pk")) if slugs else {}
         self._keys = {key.prefix: key for key in ApiKey.objects.filter(prefix__in=prefixes)} if prefixes else {}
         self._peppers = peppers() if prefixes else {}
-        self._verified: dict[str, ApiKey] = {}
 
-    def of(self, draft: EventDraft) -> Payer:
+    def of(self, draft: NamesPayer) -> Payer:
         """The payer of one of these events. Raises EventRefused naming `customer` or `api_key`."""
+        named = (draft.customer, draft.api_key)
+        payer = self._payers.get(named)
+        if payer is None:
+            payer = self._payers[named] = self._payer(draft)
+        return payer
+
+    def _payer(self, draft: NamesPayer) -> Payer:
         customer_id = None
         if draft.customer is not None:
             customer_id = self._customers.get(draft.customer)
@@ -55,9 +74,6 @@ class Payers:
 
     def _key(self, text: str) -> ApiKey | None:
         """The key of a prefix, or of a whole key whose digest is right."""
-        known = self._verified.get(text)
-        if known is not None:
-            return known
         key = self._keys.get(text[:KEY_PREFIX_CHARS])
         if key is None:
             return None
@@ -65,5 +81,4 @@ class Payers:
             pepper = self._peppers.get(key.pepper_version)
             if pepper is None or not hmac.compare_digest(key_digest(text, pepper=pepper), bytes(key.digest)):
                 return None
-        self._verified[text] = key
         return key

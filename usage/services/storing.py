@@ -8,21 +8,21 @@ once however many processes send it, in whatever month.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from itertools import islice
 
+import msgspec
 from django.db import OperationalError, connection, transaction
 
-from catalog.pricing import Quantities
-from usage.events import EventDraft
+from catalog.selectors import Catalog
 from usage.models import QuarantinedEvent
 from usage.periods import BillingMonth
 from usage.selectors import closed_months
 from usage.services.attribution import AppName, app_ids
+from usage.services.decoding import DecodedEvent
 from usage.services.locking import share_customers
 from usage.services.partitions import ensure_partitions
-from usage.services.rating import Rating
+from usage.services.rating import Rating, rate
 from usage.services.resolving import Payer
 from usage.services.summing import RollupDeltas
 
@@ -32,16 +32,25 @@ Identity = tuple[int, str]
 _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})  # deadlock, serialization failure: the database asks to try again
 
+# Columns go as one text each, its values apart by a character that no value has: a tenth of the cost of an array.
+_APART = "\x01"
 _CLAIM = """
-INSERT INTO usage_event_key (customer_id, event_id, body_hash, occurred_at)
-SELECT customer_id, event_id, decode(body_hash, 'hex'), occurred_at
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) AS new (customer_id, event_id, body_hash, occurred_at)
-ON CONFLICT DO NOTHING
-RETURNING customer_id, event_id
+WITH claimed AS (
+    INSERT INTO usage_event_key (customer_id, event_id, body_hash, occurred_at)
+    SELECT customer_id, event_id, decode(body_hash, 'hex'), occurred_at
+    FROM unnest(string_to_array(%(customers)s, %(apart)s)::bigint[], string_to_array(%(events)s, %(apart)s),
+                string_to_array(%(hashes)s, %(apart)s), string_to_array(%(instants)s, %(apart)s)::timestamptz[])
+         AS new (customer_id, event_id, body_hash, occurred_at)
+    ON CONFLICT DO NOTHING
+    RETURNING customer_id, event_id
+)
+SELECT count(*), string_agg(customer_id::text, %(apart)s), string_agg(event_id, %(apart)s) FROM claimed
 """
 _HASHES = """
-SELECT customer_id, event_id, body_hash
-FROM unnest(%s::bigint[], %s::text[]) AS asked (customer_id, event_id) JOIN usage_event_key USING (customer_id, event_id)
+SELECT string_agg(encode(body_hash, 'hex'), %(apart)s ORDER BY place)
+FROM unnest(string_to_array(%(customers)s, %(apart)s)::bigint[], string_to_array(%(events)s, %(apart)s))
+     WITH ORDINALITY AS asked (customer_id, event_id, place)
+JOIN usage_event_key USING (customer_id, event_id)
 """
 _COPY = """
 COPY usage_event (
@@ -51,166 +60,190 @@ COPY usage_event (
     flags, model_id, price_id, cost_usd, upstream_cost_usd, app_title, app_referer, body_hash
 ) FROM STDIN
 """
+#: Rows that are made while the database writes those before them.
+_COPIED_AT_ONCE = 100
 _NULL = "\\N"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-@dataclass(frozen=True, slots=True)
-class MeteredEvent:
-    """An event that is ready to be stored. `upstream_cost_usd` is None where the upstream did not say."""
+class MeteredEvent(msgspec.Struct, gc=False):
+    """An event and who pays for it. `body_hash` is hexadecimal; `rating` is there once the event was stored."""
 
-    draft: EventDraft
+    identity: Identity
+    decoded: DecodedEvent
     payer: Payer
-    quantities: Quantities
-    upstream_cost_usd: Decimal | None
-    flags: tuple[str, ...]
-    rating: Rating
-    body_hash: bytes
-
-    @property
-    def identity(self) -> Identity:
-        return self.payer.customer_id, self.draft.event_id
+    body_hash: str
+    rating: Rating | None = None
 
     @property
     def app_name(self) -> AppName:
-        return self.payer.customer_id, self.draft.app_referer, self.draft.app_title
+        return self.payer.customer_id, self.decoded.app_referer, self.decoded.app_title
 
 
-def store_events(events: Sequence[MeteredEvent], *, now: datetime) -> dict[Identity, bytes | None]:
-    """Store the events whose ids are new, whole or not at all; each identity may stand here once.
+def store_events(events: Sequence[MeteredEvent], *, catalog: Catalog, now: datetime) -> dict[Identity, str | None]:
+    """Price and store the events whose ids are new, whole or not at all; each identity may stand here once.
 
     Returns for every identity None when it was stored now, or the body hash under which it was stored before.
     """
-    ensure_partitions({BillingMonth.of(event.draft.occurred_at) for event in events})
+    months = _Months()
+    ensure_partitions({months.of(event.decoded) for event in events})
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with transaction.atomic():
-                return _store(events, now)
+                return _store(events, catalog, months, now)
         except OperationalError as error:
             if attempt == _ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRIED:
                 raise
     raise AssertionError("unreachable")
 
 
-def _store(events: Sequence[MeteredEvent], now: datetime) -> dict[Identity, bytes | None]:
+def _store(
+    events: Sequence[MeteredEvent], catalog: Catalog, months: _Months, now: datetime
+) -> dict[Identity, str | None]:
     customer_ids = {event.payer.customer_id for event in events}
     share_customers(customer_ids)
-    closed = closed_months(customer_ids)
-    fresh = _claim(events)
-    apps = app_ids(event.app_name for event in events if event.identity in fresh)
+    months.closed = closed_months(customer_ids)
+    fresh, known = _claim(events)
+    if fresh:
+        _write(fresh, catalog, months, now)
+    stored: dict[Identity, str | None] = dict.fromkeys([event.identity for event in fresh])
+    stored.update(_stored_hashes([event.identity for event in known]))
+    return stored
+
+
+def _write(events: Sequence[MeteredEvent], catalog: Catalog, months: _Months, now: datetime) -> None:
+    """Price the events, copy their rows, and add them to the sums or to the quarantine."""
+    apps = app_ids(event.app_name for event in events)
     deltas = RollupDeltas()
     quarantined: list[QuarantinedEvent] = []
-    rows: list[str] = []
     received_at = now.isoformat()
-    for event in events:
-        if event.identity not in fresh:
-            continue
-        billing_month = first_open_month(event.payer.customer_id, event.draft.occurred_at, closed)
-        rows.append(_copy_row(event, billing_month, received_at))
-        if event.rating.code:
-            quarantined.append(_quarantined(event, billing_month, now))
+
+    def row(event: MeteredEvent) -> str:
+        decoded = event.decoded
+        rating = event.rating = rate(
+            catalog, decoded.served_model, decoded.quantities, flags=decoded.flags, at=decoded.occurred_at
+        )
+        billing_month = months.billing(event.payer.customer_id, decoded)
+        if rating.code:
+            quarantined.append(_quarantined(event, rating, billing_month, now))
         else:
             deltas.add(
                 event.payer,
                 billing_month,
-                event.draft.occurred_at,
-                event.rating,
-                event.quantities,
-                event.upstream_cost_usd,
+                decoded.occurred_at,
+                rating,
+                decoded.quantities,
+                decoded.upstream_cost_usd,
                 apps[event.app_name],
             )
-    if rows:
-        _copy(rows)
-        QuarantinedEvent.objects.bulk_create(quarantined, batch_size=1000)
-        deltas.write()
-    stored: dict[Identity, bytes | None] = dict.fromkeys(fresh)
-    if len(fresh) < len(events):
-        stored.update(_stored_hashes([event.identity for event in events if event.identity not in fresh]))
-    return stored
+        return _copy_row(event, rating, billing_month, received_at)
+
+    _copy(row(event) for event in events)
+    QuarantinedEvent.objects.bulk_create(quarantined, batch_size=1000)
+    deltas.write()
 
 
-def first_open_month(customer_id: int, occurred_at: datetime, closed: set[tuple[int, date]]) -> date:
-    """The month that bills an event: its own or, where that is closed for the customer, the next one that is not."""
-    month = BillingMonth.of(occurred_at)
-    while (customer_id, month.first_on) in closed:
-        month = month.next()
-    return month.first_on
+class _Months:
+    """Which month bills an event: its own or, where that is closed for the customer, the next one that is not."""
+
+    def __init__(self) -> None:
+        self.closed: set[tuple[int, date]] = set()
+        self._by_hour: dict[str, BillingMonth] = {}
+
+    def of(self, event: DecodedEvent) -> BillingMonth:
+        hour = event.occurred_text[:13]  # of UTC; Korea is whole hours from it
+        month = self._by_hour.get(hour)
+        if month is None:
+            month = self._by_hour[hour] = BillingMonth.of(event.occurred_at)
+        return month
+
+    def billing(self, customer_id: int, event: DecodedEvent) -> date:
+        """Its first day."""
+        month = self.of(event)
+        first_on = month.first_on
+        while (customer_id, first_on) in self.closed:
+            month = month.next()
+            first_on = month.first_on
+        return first_on
 
 
-def _claim(events: Sequence[MeteredEvent]) -> set[Identity]:
-    """Take the ids that nobody has; returns those that are ours now."""
+def _claim(events: Sequence[MeteredEvent]) -> tuple[Sequence[MeteredEvent], Sequence[MeteredEvent]]:
+    """Take the ids that nobody has: the events whose ids are ours now, and those whose ids were known."""
     # One order for everybody: two batches with the same ids then wait for each other, never in a circle.
     ordered = sorted(events, key=lambda event: event.identity)
     with connection.cursor() as cursor:
         cursor.execute(
             _CLAIM,
-            [
-                [event.payer.customer_id for event in ordered],
-                [event.draft.event_id for event in ordered],
-                [event.body_hash.hex() for event in ordered],
-                [event.draft.occurred_at.isoformat() for event in ordered],
-            ],
+            {
+                "apart": _APART,
+                **_texts(event.identity for event in ordered),
+                "hashes": _APART.join([event.body_hash for event in ordered]),
+                "instants": _APART.join([event.decoded.occurred_text for event in ordered]),
+            },
         )
-        return set(cursor.fetchall())
-
-
-def _stored_hashes(identities: Sequence[Identity]) -> Iterable[tuple[Identity, bytes]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_HASHES, [list(column) for column in zip(*identities, strict=True)])
-        return [((customer_id, event_id), bytes(digest)) for customer_id, event_id, digest in cursor.fetchall()]
-
-
-def _copy(rows: Sequence[str]) -> None:
-    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as copy:
-        copy.write("".join(rows))
-
-
-def _copy_row(event: MeteredEvent, billing_month: date, received_at: str) -> str:
-    """The event as one line of COPY text, columns as in `_COPY`."""
-    draft, counts, rating = event.draft, event.quantities, event.rating
-    return "\t".join(
-        (
-            str(event.payer.customer_id),
-            draft.event_id.translate(_ESCAPES),
-            draft.occurred_at.isoformat(),
-            received_at,
-            billing_month.isoformat(),
-            _NULL if event.payer.api_key_id is None else str(event.payer.api_key_id),
-            draft.requested_model.translate(_ESCAPES),
-            draft.served_model.translate(_ESCAPES),
-            draft.dialect.translate(_ESCAPES),
-            draft.usage_json.translate(_ESCAPES),
-            str(counts.prompt),
-            str(counts.completion),
-            str(counts.cache_read),
-            str(counts.cache_write),
-            str(counts.cache_write_1h),
-            str(counts.reasoning),
-            str(counts.audio_input),
-            str(counts.audio_output),
-            str(counts.image_output),
-            str(counts.images),
-            str(counts.web_searches),
-            "{" + ",".join(event.flags) + "}",  # flags are plain identifiers
-            _NULL if rating.model_pk is None else str(rating.model_pk),
-            _NULL if rating.price_pk is None else str(rating.price_pk),
-            _NULL if rating.cost_usd is None else format(rating.cost_usd, "f"),
-            _NULL if event.upstream_cost_usd is None else format(event.upstream_cost_usd, "f"),
-            draft.app_title.translate(_ESCAPES),
-            draft.app_referer.translate(_ESCAPES),
-            "\\\\x" + event.body_hash.hex() + "\n",
-        )
+        count, customers, names = cursor.fetchone()
+    if count == len(events):
+        return events, ()
+    if count == 0:
+        return (), events
+    claimed = set(zip(map(int, customers.split(_APART)), names.split(_APART), strict=True))
+    return (
+        [event for event in events if event.identity in claimed],
+        [event for event in events if event.identity not in claimed],
     )
 
 
-def _quarantined(event: MeteredEvent, billing_month: date, now: datetime) -> QuarantinedEvent:
+def _stored_hashes(identities: Sequence[Identity]) -> Iterable[tuple[Identity, str]]:
+    if not identities:
+        return ()
+    with connection.cursor() as cursor:
+        cursor.execute(_HASHES, {"apart": _APART, **_texts(identities)})
+        return zip(identities, cursor.fetchone()[0].split(_APART), strict=True)
+
+
+def _texts(identities: Iterable[Identity]) -> dict[str, str]:
+    customers, names = zip(*identities, strict=True)
+    return {"customers": _APART.join(map(str, customers)), "events": _APART.join(names)}
+
+
+def _copy(rows: Iterable[str]) -> None:
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as copy:
+        rows = iter(rows)
+        while part := "".join(islice(rows, _COPIED_AT_ONCE)):
+            copy.write(part)
+
+
+def _copy_row(event: MeteredEvent, rating: Rating, billing_month: date, received_at: str) -> str:
+    """The event as one line of COPY text, columns as in `_COPY`."""
+    decoded, counts, api_key_id = event.decoded, event.decoded.quantities, event.payer.api_key_id
+    requested, served, usage = decoded.requested_model, decoded.served_model, decoded.usage_json.decode()
+    event_id, dialect, title, referer = decoded.event_id, decoded.dialect, decoded.app_title, decoded.app_referer
+    if not decoded.is_plain:
+        event_id, requested, served, dialect, usage, title, referer = (
+            text.translate(_ESCAPES) for text in (event_id, requested, served, dialect, usage, title, referer)
+        )
+    upstream_usd = decoded.upstream_cost_usd
+    return (
+        f"{event.payer.customer_id}\t{event_id}\t{decoded.occurred_text}\t{received_at}\t{billing_month}\t"
+        f"{_NULL if api_key_id is None else api_key_id}\t{requested}\t{served}\t{dialect}\t{usage}\t"
+        f"{counts.prompt}\t{counts.completion}\t{counts.cache_read}\t{counts.cache_write}\t{counts.cache_write_1h}\t"
+        f"{counts.reasoning}\t{counts.audio_input}\t{counts.audio_output}\t{counts.image_output}\t{counts.images}\t"
+        f"{counts.web_searches}\t{{{','.join(decoded.flags)}}}\t"  # flags are plain identifiers
+        f"{_NULL if rating.model_pk is None else rating.model_pk}\t"
+        f"{_NULL if rating.price_pk is None else rating.price_pk}\t"
+        f"{_NULL if rating.cost_usd is None else rating.cost_usd}\t"
+        f"{_NULL if upstream_usd is None else upstream_usd}\t{title}\t{referer}\t\\\\x{event.body_hash}\n"
+    )
+
+
+def _quarantined(event: MeteredEvent, rating: Rating, billing_month: date, now: datetime) -> QuarantinedEvent:
     return QuarantinedEvent(
         customer_id=event.payer.customer_id,
-        event_id=event.draft.event_id,
-        occurred_at=event.draft.occurred_at,
+        event_id=event.decoded.event_id,
+        occurred_at=event.decoded.occurred_at,
         billing_month=billing_month,
-        served_model=event.draft.served_model,
-        code=event.rating.code,
-        detail=event.rating.detail,
+        served_model=event.decoded.served_model,
+        code=rating.code,
+        detail=rating.detail,
         created_at=now,
     )
