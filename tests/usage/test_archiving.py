@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from django.db import Error, connection, transaction
+from django.test import Client
 
 from accounts.models import AuditEntry, Customer
+from accounts.services import create_api_key
 from tests.billing.commands import run
 from tests.usage.factories import (
     ACTOR,
@@ -375,3 +377,33 @@ def test_the_commands_say_what_they_did(hanbit: Customer, tmp_path: Path) -> Non
     assert (code, answer["error"]["code"]) == (2, "invalid_input")
     code, answer = run("restore_month", done.directory)
     assert (code, answer["error"]["code"]) == (2, "unknown_archive")
+
+
+def test_readers_are_told_that_events_are_archived(hanbit: Customer, tmp_path: Path, client: Client) -> None:
+    key = create_api_key(customer=hanbit, name="test", actor=ACTOR).secret
+    other = create_api_key(customer=customer("naru"), name="test", actor=ACTOR).secret
+    done = archive(tmp_path)
+
+    def get(path: str, secret: str = key, **params: str) -> tuple[int, Any]:
+        answer = client.get(path, params, headers={"Authorization": f"Bearer {secret}"})
+        return answer.status_code, answer.json() if answer.headers["Content-Type"].endswith("json") else None
+
+    events, export = "/billing/v1/usage/events", "/billing/v1/usage/events/export"
+    for params in (
+        {"month": "2026-10"},
+        {"billing_month": "2026-11"},
+        {"id": "a"},
+        {"from": "2026-10-31T14:59:59Z", "to": "2026-11-30T00:00:00Z"},
+    ):
+        code, body = get(events, **params)
+        assert (code, body["code"], body["data"]) == (410, "events_archived", {"months": ["2026-10"]}), params
+    assert get(export, month="2026-10", format="csv")[0] == 410
+    assert get("/api/v1/generation", id="a")[0] == 410
+    for params in ({"month": "2026-09"}, {"billing_month": "2026-09"}, {"from": "2026-10-31T15:00:00Z"}):
+        assert get(events, **params)[0] == 200, params
+    assert get(events, other, month="2026-10") == (200, {"rows": [], "next_cursor": None})
+    assert get(events, other, id="a")[0] == 404
+    code, sums = get("/billing/v1/usage", billing_month="2026-10", group_by="model")
+    assert (code, sums["total"]["requests"]) == (200, 6)
+    restore(done)
+    assert get(events, month="2026-10")[0] == 200

@@ -243,6 +243,21 @@ def test_the_listing_says_that_and_why_it_does_not_count(hanbit: Customer, clien
     )
 
 
+def test_a_generation_answers_with_what_counts_in_its_place(hanbit: Customer, client: Client) -> None:
+    replace(hanbit)
+    key = create_api_key(customer=hanbit, name="test", actor=ACTOR).secret
+
+    def usage(event_id: str) -> tuple[str, float, int]:
+        answer = client.get("/api/v1/generation", {"id": event_id}, headers={"Authorization": f"Bearer {key}"})
+        data = answer.json()["data"]
+        return data["id"], data["usage"], data["tokens_prompt"]
+
+    assert usage("a") == ("a", 0.00075, 200)
+    assert usage("a~1") == ("a~1", 0.00075, 200)
+    exclude(hanbit, "a~1")
+    assert usage("a") == ("a", 0, 200)
+
+
 def test_the_commands_say_what_they_did(hanbit: Customer, tmp_path: Path) -> None:
     path = tmp_path / "event.json"
     path.write_bytes(line("a~1", usage=USAGE))

@@ -125,6 +125,7 @@ PROBLEMS = {
     401: "authentication_failed, not_authenticated",
     403: "permission_denied: not a customer's key",
     404: "not_found: no such event, key or app of yours, or no such model",
+    410: "events_archived: some of the events are archived (`data.months`); their sums are still in /billing/v1/usage",
 }
 
 

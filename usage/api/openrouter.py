@@ -21,9 +21,11 @@ from accounts.selectors import authenticate_api_key
 from catalog.api.answers import ApiError, bad_parameter, json_answer, read_only, shown, unauthorized
 from catalog.models import Model
 from catalog.money import ZERO, decimal_text
+from usage.errors import EventsArchived
+from usage.models import UsageEvent
 from usage.periods import KST
 from usage.selectors.activity import Activity, activity
-from usage.selectors.events import EventReader, EventStatus, ReadEvent, event_by_any_id
+from usage.selectors.events import EventReader, EventStatus, ReadEvent, event_by_any_id, event_by_id
 from usage.selectors.groups import UsageScope, scope_total
 from usage.selectors.keys import KeyUsage, key_usage
 
@@ -41,19 +43,22 @@ _numbers = msgspec.json.Encoder(decimal_format="number")
 def generation(request: HttpRequest) -> HttpResponseBase:
     """One of the customer's own events, by our id or its upstream's.
 
-    One that waits for a price has no cost to tell, so it is not found yet.
+    One that was replaced answers with what counts in its place, one that waits for a price is not found yet.
     """
     customer = _customer(_key(request, now=timezone.now()))
     event_id = request.GET.get("id", "")
     if not event_id or not event_id.isprintable():
         raise bad_parameter("id", event_id, expected="the id of a generation")
-    event = event_by_any_id(customer, event_id)
-    if event is None:
+    try:
+        event = event_by_any_id(customer, event_id)
+        read = _in_force(customer, event)
+    except EventsArchived:
+        raise ApiError(410, "gone", f"The generation {shown(event_id)} is archived.", param="id") from None
+    if event is None or read is None:
         raise ApiError(404, "not_found", f"There is no generation {shown(event_id)}.", param="id")
-    [read] = EventReader(customer).read([event])
     if read.status is EventStatus.QUARANTINED:
         raise ApiError(404, "not_found", f"The generation {shown(event_id)} has no cost yet.", param="id")
-    return _answer(request, _generation_shape(read))
+    return _answer(request, {**_generation_shape(read), "id": event.event_id})
 
 
 @read_only
@@ -146,6 +151,17 @@ def _date(text: str) -> date:
     except ValueError:
         pass
     raise bad_parameter("date", text, expected="a day written as YYYY-MM-DD")
+
+
+def _in_force(customer: Customer, event: UsageEvent | None) -> ReadEvent | None:
+    """The event, or the last one that was put in its place."""
+    reader = EventReader(customer)
+    while event is not None:
+        [read] = reader.read([event])
+        if read.exclusion is None or not read.exclusion.replaced_by:
+            return read
+        event = event_by_id(customer, read.exclusion.replaced_by)
+    return None
 
 
 def _generation_shape(read: ReadEvent) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ from usage.dialects import Flag
 from usage.models import QuarantinedEvent, UsageAlias, UsageApp, UsageEvent, UsageRollup, WithdrawnEvent
 from usage.periods import KST, BillingMonth
 from usage.selectors.apps import app_pks, events_of_app
+from usage.selectors.archives import require_events
 from usage.zones import day_start
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,11 @@ class ReadEvent:
 
 
 def events_of(customer: Customer, scope: EventScope) -> QuerySet[UsageEvent]:
-    """The events of a scope, newest first; equal times in the order of their ids, backwards."""
+    """The events of a scope, newest first; equal times in the order of their ids, backwards.
+
+    Raises EventsArchived where some of them stand in files: an answer without them would be a wrong one.
+    """
+    require_events(customer, start_at=scope.start_at, end_at=scope.end_at, billing_month=scope.billing_month)
     events = UsageEvent.objects.filter(customer=customer).defer("usage", "body_hash")
     if scope.start_at is not None:
         events = events.filter(occurred_at__gte=scope.start_at)
@@ -140,7 +145,10 @@ def event_by_any_id(customer: Customer, event_id: str) -> UsageEvent | None:
 
 
 def event_by_id(customer: Customer, event_id: str) -> UsageEvent | None:
-    """The customer's event of that id, or None. The key table knows its time, so one partition is looked into."""
+    """The customer's event of that id, or None. The key table knows its time, so one partition is looked into.
+
+    Raises EventsArchived if it stands in a file.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT occurred_at FROM usage_event_key WHERE customer_id = %s AND event_id = %s", [customer.pk, event_id]
@@ -148,7 +156,10 @@ def event_by_id(customer: Customer, event_id: str) -> UsageEvent | None:
         found = cursor.fetchone()
     if found is None:
         return None
-    return UsageEvent.objects.filter(customer=customer, occurred_at=found[0], event_id=event_id).first()
+    event = UsageEvent.objects.filter(customer=customer, occurred_at=found[0], event_id=event_id).first()
+    if event is None:
+        require_events(customer, start_at=found[0], end_at=found[0] + timedelta(microseconds=1))
+    return event
 
 
 class EventReader:
