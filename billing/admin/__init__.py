@@ -1,5 +1,33 @@
 """The operators' side of billing, one module a noun. Whatever is issued, posted or sent is looked at and never edited."""
 
-from billing.admin import alerts, contracts, deliveries, invoices, ledger, price_changes, runs, tax_invoices
+from billing.admin import (
+    alerts,
+    contracts,
+    deliveries,
+    invoices,
+    ledger,
+    payments,
+    prepayments,
+    price_changes,
+    promotions,
+    reconciliation,
+    runs,
+    tax_invoices,
+    upstream,
+)
 
-__all__ = ["alerts", "contracts", "deliveries", "invoices", "ledger", "price_changes", "runs", "tax_invoices"]
+__all__ = [
+    "alerts",
+    "contracts",
+    "deliveries",
+    "invoices",
+    "ledger",
+    "payments",
+    "prepayments",
+    "price_changes",
+    "promotions",
+    "reconciliation",
+    "runs",
+    "tax_invoices",
+    "upstream",
+]

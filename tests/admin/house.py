@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
@@ -18,13 +19,21 @@ from accounts.services import IssuedKey, create_api_key
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
 from billing.models import Alert, BillingRun, HolidayOverride, Invoice, InvoicePdf
 from billing.services.alerting import raise_alert
+from billing.services.allocating import reverse_allocation, write_off_invoice
+from billing.services.costing import accrue_upstream_cost, record_upstream_payment
+from billing.services.granting import grant_credit, void_credit
+from billing.services.paying import assign_payment, record_payment, reverse_payment
+from billing.services.prepaying import refund_prepayment, set_aside, withdraw_prepayment
 from billing.services.taxing import send_tax_invoice
+from billing.services.topping_up import request_top_ups, set_top_up
 from catalog.models import Model, Price, PriceChange
 from catalog.services import add_alias, sync_catalog
 from tests.billing.factories import ACTOR
-from tests.billing.month import DOLLAR, NOW, close, listing, open_house, tenant, use
+from tests.billing.month import DOLLAR, NOW, OCTOBER, close, listing, open_house, tenant, use
 from usage.models import QuarantinedEvent, UsageArchive
 from usage.periods import BillingMonth
+from usage.services.activity import import_activity
+from usage.services.reconciling import import_statement
 from usage.services.replacing import exclude_priced_event
 from usage.services.rerating import rate_quarantined
 
@@ -89,6 +98,57 @@ def record_change(price: Price) -> PriceChange:
     )
 
 
+def import_upstream_lists(customer: Customer) -> None:
+    """A day in July that nobody sent, and a statement by generation and one by day."""
+    day = {"date": "2026-07-05", "model": "acme/dollar", "requests": 2, "prompt_tokens": 10, "completion_tokens": 0}
+    charge = {"id": "gen-1", "created_at": "2026-10-15T03:00:00Z", "model": "acme/dollar", "cost": "0.5"}
+    rows = [(1, {**day, "usage": "0.00001"})]
+    import_activity(rows=rows, customer=customer, source="activity.csv", actor=ACTOR, now=NOW)
+    import_statement(rows=rows, source="activity.csv", actor=ACTOR, now=NOW)
+    import_statement(rows=[(1, charge)], source="generations.csv", actor=ACTOR, now=NOW)
+
+
+def move_money(customer: Customer) -> None:
+    """One row of every kind of money: deposits, a prepayment, free credit that has ended, dollars paid upstream."""
+    now = datetime(2026, 10, 2, tzinfo=UTC)
+    deposits = [
+        record_payment(
+            reference=f"bank-{number}", received_at=now, amount_krw=30_000, depositor_name="가온", actor=ACTOR, now=now
+        )
+        for number in range(3)
+    ]
+    assign_payment(payment=deposits[0], customer=customer, reason="전화 확인", actor=ACTOR, now=now)
+    deposits[0].refresh_from_db()
+    prepayment = set_aside(payment=deposits[0], amount_krw=20_000, actor=ACTOR, now=now)
+    withdraw_prepayment(prepayment=prepayment, amount_krw=1_000, reason="x", actor=ACTOR, now=now)
+    refund_prepayment(
+        prepayment=prepayment, amount_krw=19_000, reference="out-1", refunded_at=now, reason="x", actor=ACTOR
+    )
+    reverse_payment(payment=deposits[1], reason="반환", actor=ACTOR, now=now)
+    credit = grant_credit(
+        customer=customer,
+        name="첫 달 무료",
+        amount_krw=10_000,
+        valid_from=date(2026, 9, 1),
+        expires_on=date(2026, 9, 30),
+        reason="x",
+        actor=ACTOR,
+        now=now,
+    )
+    void_credit(credit=credit, amount_krw=1_000, reason="x", actor=ACTOR, now=now)
+    set_top_up(customer=customer, threshold_krw=100_000, amount_krw=500_000, actor=ACTOR, now=now)
+    request_top_ups(now=now)
+    record_upstream_payment(
+        reference="wire-1",
+        payee="OpenRouter",
+        paid_at=now,
+        amount_usd=Decimal("100"),
+        amount_krw=141_000,
+        actor=ACTOR,
+        now=now,
+    )
+
+
 def make_house() -> House:
     """Everything once."""
     open_house()
@@ -103,6 +163,7 @@ def make_house() -> House:
     Membership.objects.create(user=member, customer=gaon, role=Membership.Role.OWNER)
     Group.objects.create(name="회계")
     key = create_api_key(customer=gaon, name="production", actor=ACTOR)
+    import_upstream_lists(naru)
     use(gaon, 1000 * DOLLAR)
     use(naru, DOLLAR)
     use(gaon, DOLLAR, model="acme/odd", at=IN_NOVEMBER, event_id="odd-1")
@@ -114,9 +175,13 @@ def make_house() -> House:
         month=march.first_on, start_at=march.start_at, end_at=march.end_at, status=UsageArchive.Status.RESTORED,
         directory="/archive/usage-2026-03-1", started_at=NOW, archived_at=NOW, restored_at=NOW, actor=ACTOR,
     )  # fmt: skip
+    move_money(gaon)
     HolidayOverride.objects.create(day=date(2027, 6, 1), note="임시공휴일")
     run = close()
     invoice = Invoice.objects.get(customer=gaon)
+    made = write_off_invoice(invoice=invoice, amount_krw=1, reason="x", actor=ACTOR, now=NOW)
+    reverse_allocation(allocation=made, reason="x", actor=ACTOR, now=NOW)
+    accrue_upstream_cost(month=OCTOBER, actor=ACTOR, now=NOW)
     provider = SandboxProvider(Behaviour.ACCEPT, clock=lambda: NOW)
     send_tax_invoice(tax_invoice=invoice.tax_invoice, provider=provider, now=NOW)
     InvoicePdf.objects.create(invoice=invoice, content=b"%PDF-1.7 stands for the file", sha256="0" * 64)

@@ -30,8 +30,14 @@ ADDABLE = EDITABLE | {
     "accounts.TaxProfile",
     "billing.ExchangeRate",
     "billing.MarginRule",
+    "billing.Payment",
+    "billing.PromotionalCredit",
+    "billing.TopUpSetting",
+    "billing.UpstreamAccrual",
+    "billing.UpstreamPayment",
     "catalog.ModelAlias",
     "catalog.PriceChange",
+    "usage.ActivityEstimate",
 }
 DELETABLE = {"accounts.Membership", "auth.Group", "billing.HolidayOverride"}
 #: Sessions and the person are two queries of every page; the longest list reads what its filters offer besides.

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext_lazy
 
 from accounts.admin import CUSTOMER_LINKS
-from usage.admin import archives, events, quarantine, sums, withdrawals
+from usage.admin import archives, estimates, events, quarantine, sums, withdrawals
 
 CUSTOMER_LINKS += [
     (gettext_lazy("Usage"), "admin:usage_usagerollup_changelist"),
@@ -12,4 +12,4 @@ CUSTOMER_LINKS += [
     (gettext_lazy("Periods"), "admin:usage_billingperiod_changelist"),
 ]
 
-__all__ = ["archives", "events", "quarantine", "sums", "withdrawals"]
+__all__ = ["archives", "estimates", "events", "quarantine", "sums", "withdrawals"]
