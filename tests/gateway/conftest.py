@@ -8,7 +8,7 @@ import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.gateway.local import KEY, LocalUpstream, local_upstream
-from tests.gateway.site import Site, copied_database, on_database, start_site, url_of
+from tests.gateway.site import Site, copied_database, migrated_database, on_database, start_site, url_of
 from tests.nodejs import node_clients, run_node
 
 __all__ = ["node_clients", "run_node"]
@@ -33,7 +33,7 @@ def running_site(
 
     from tests.gateway.shop import add_upstream, open_shop
 
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), migrated_database():
         connection.close()
         settings = dict(connection.settings_dict)
         with copied_database(settings) as name:

@@ -43,6 +43,22 @@ def free_port() -> int:
 
 
 @contextmanager
+def migrated_database() -> Iterator[None]:
+    """Django's test database: there already where another test of this run asked for it, made here where none did."""
+    from django.db import connection
+
+    usual = connection.settings_dict["NAME"]
+    if usual == connection.settings_dict["TEST"]["NAME"]:
+        yield
+        return
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    try:
+        yield
+    finally:
+        connection.creation.destroy_test_db(usual, verbosity=0)
+
+
+@contextmanager
 def copied_database(settings: dict[str, Any]) -> Iterator[str]:
     """A copy of the database in Django's `settings` (nobody may be connected to it), dropped at the end; its name."""
     name = f"{settings['NAME']}_site"
