@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.adapters.eximbank import EximbankClient
-from billing.services import alerting, closing, delivering, exchange, reconciling, steps
+from billing.services import alerting, closing, delivering, exchange, reconciling, spending, steps
 from usage.periods import KST, BillingMonth
 
 #: Rows a task drains before it makes room for others on its queue; the next beat goes on.
@@ -93,3 +93,9 @@ def alert_reconciliation() -> None:
 def send_alerts() -> None:
     """Mail what operators have to know. Safe to run at any time and in any number."""
     alerting.send_alerts(limit=ALERTS_PER_TASK, clock=timezone.now)
+
+
+@shared_task
+def refresh_spending() -> None:
+    """Recount what every customer may still spend, with the rate and the margin of the day."""
+    spending.refresh_all_spending(now=timezone.now())

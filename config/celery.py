@@ -33,6 +33,8 @@ ROUTES = {
     "billing.tasks.close_customer": {"queue": "money"},
     "billing.tasks.draft_customer": {"queue": "money"},
     "billing.tasks.deliver_due": {"queue": "documents"},
+    "billing.tasks.refresh_spending": {"queue": "money"},
+    "gateway.tasks.*": {"queue": "ingest"},
     "usage.tasks.*": {"queue": "ingest"},
 }
 BROKER_URL = env.env_secret("CELERY_BROKER_URL") or "pgmq://"
@@ -52,6 +54,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # Looks; it does something only when a model that events wait for has got a price.
     "price what waited": {"task": "usage.tasks.rate_quarantine", "schedule": 120.0},
     "take estimates back": {"task": "usage.tasks.withdraw_estimates", "schedule": crontab(minute=23)},
+    # Rates, margins and grants change what one dollar takes from a customer's balance.
+    "recount what customers may spend": {"task": "billing.tasks.refresh_spending", "schedule": 600.0},
+    "settle abandoned calls": {"task": "gateway.tasks.sweep_calls", "schedule": 30.0},
+    "tidy calls": {"task": "gateway.tasks.tidy_calls", "schedule": crontab(minute=53)},
     "have next months' partitions": {"task": "usage.tasks.make_partitions", "schedule": crontab(hour=18, minute=5)},
 }
 

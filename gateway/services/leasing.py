@@ -39,6 +39,4 @@ def note_answering(answering: Sequence[Answering], *, now: datetime) -> None:
 
 def extend_leases(*, instance: str, now: datetime) -> int:
     """Keep the open calls of a gateway process for another `LEASE`; returns how many. Say it well before the last ends."""
-    return GatewayCall.objects.filter(status=GatewayCall.Status.OPEN, instance=instance).update(
-        lease_until=now + LEASE
-    )
+    return GatewayCall.objects.filter(status=GatewayCall.Status.OPEN, instance=instance).update(lease_until=now + LEASE)
