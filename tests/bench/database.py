@@ -13,7 +13,8 @@ from psycopg import sql
 
 from config import embedded, env
 
-NAME = "jeongsan_bench"
+#: Two runs at the same time do not disturb each other.
+NAME = f"jeongsan_bench_{os.getpid()}"
 
 
 @contextmanager

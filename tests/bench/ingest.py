@@ -112,7 +112,7 @@ def _line(event_id: str, number: int) -> bytes:
         "customer": f"bench-{number % CUSTOMERS}",
         "requested_model": "openrouter/auto",
         "model": MODELS[number % len(MODELS)],
-        "occurred_at": (START + timedelta(seconds=number * 13 % (DAYS * 86400))).isoformat(),
+        "occurred_at": (START + timedelta(seconds=number * 5 // 2 % (DAYS * 86400))).isoformat(),
         "dialect": "openrouter",
         "usage": {
             "prompt_tokens": prompt,
