@@ -31,6 +31,9 @@ CUSTOMER_LINKS += [
     (_("Margin rules"), "admin:billing_marginrule_changelist"),
     (_("Invoices"), "admin:billing_invoice_changelist"),
     (_("Deliveries"), "admin:billing_delivery_changelist"),
+    (_("Payments"), "admin:billing_payment_changelist"),
+    (_("Prepayments"), "admin:billing_prepayment_changelist"),
+    (_("Promotional credits"), "admin:billing_promotionalcredit_changelist"),
     (_("Ledger"), "admin:billing_ledgertransaction_changelist"),
 ]
 

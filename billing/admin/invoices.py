@@ -16,12 +16,35 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnlyAdmin, ReadOnlyInline, change_link, list_url
+from accounts.admin import (
+    EMPTY,
+    CustomerFilter,
+    MonthFilter,
+    Operation,
+    OperationForm,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    change_link,
+    list_url,
+)
 from accounts.models import Customer
+from billing.admin.asking import PartForm
 from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
-from billing.models import Delivery, Invoice, InvoiceLine, InvoicePdf, LedgerTransaction, NumberSequence, TaxInvoice
+from billing.formatting import won
+from billing.models import (
+    Allocation,
+    Delivery,
+    Invoice,
+    InvoiceLine,
+    InvoicePdf,
+    LedgerTransaction,
+    NumberSequence,
+    TaxInvoice,
+)
 from billing.pdf import RenderingError
+from billing.services.allocating import write_off_invoice
 from billing.services.delivering import ensure_invoice_pdf
+from billing.services.prepaying import pay_from_prepayment
 from usage.models import BillingPeriod, UsageRollup
 
 
@@ -40,8 +63,26 @@ class LineInline(ReadOnlyInline):
     model = InvoiceLine
     fields = (
         "position", "kind", "month", "model_name", "requests", "prompt_tokens", "cache_read_tokens", "completion_tokens",
-        "cost_usd", "amount_krw",
+        "cost_usd", "amount_krw", "promotion_krw",
     )  # fmt: skip
+
+
+def _pay_from_prepayment(invoice: Invoice, answers: dict[str, Any], actor: str) -> str:
+    made = pay_from_prepayment(invoice=invoice, actor=actor, now=timezone.now())
+    if not made:
+        return _("Nothing was paid: no prepayment is left.")
+    return _("%(won)s won paid.") % {"won": won(sum(one.amount_krw for one in made))}
+
+
+def _write_off(invoice: Invoice, answers: dict[str, Any], actor: str) -> str:
+    made = write_off_invoice(
+        invoice=invoice,
+        amount_krw=answers["amount_krw"],
+        reason=answers["reason"],
+        actor=actor,
+        now=timezone.now(),
+    )
+    return _("%(won)s won given up.") % {"won": won(made.amount_krw)}
 
 
 @admin.register(Invoice)
@@ -55,10 +96,28 @@ class InvoiceAdmin(ReadOnlyAdmin):
     search_fields = ("number", "customer__slug", "customer__name")
     ordering = ("-month", "-number")
     inlines = (LineInline,)
+    operations = (
+        Operation(
+            name="prepay",
+            label=gettext_lazy("Pay from prepayment"),
+            note=gettext_lazy("Pays what is due from the customer's prepayments, the oldest first."),
+            form=OperationForm,
+            applies=lambda invoice: invoice.status == Invoice.Status.ISSUED,
+            run=_pay_from_prepayment,
+        ),
+        Operation(
+            name="write_off",
+            label=gettext_lazy("Write off"),
+            note=gettext_lazy("Gives up what is due, such as a transfer fee. It is booked as a loss."),
+            form=PartForm,
+            applies=lambda invoice: invoice.status == Invoice.Status.ISSUED,
+            run=_write_off,
+        ),
+    )
     fieldsets = (
         (None, {"fields": ("number", "customer", "month", "status", "billing_period", "language")}),
         (gettext_lazy("Dates"), {"fields": ("issued_at", "issued_on", "due_on")}),
-        (gettext_lazy("Amounts"), {"fields": ("supply_krw", "vat_krw", "total_krw")}),
+        (gettext_lazy("Amounts"), {"fields": ("supply_krw", "vat_krw", "total_krw", "allocated_krw", "due")}),
         (
             gettext_lazy("How the won came about"),
             {"fields": ("cost_usd", "rule", "exchange_rate", "exchange_evidence", "margin", "rounding_rule")},
@@ -82,6 +141,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return [
             ("PDF", reverse("admin:billing_invoice_pdf", args=[row.pk])),
             *([(_("Tax invoice"), tax_url)] if tax_url else []),
+            (_("Allocations"), list_url(Allocation, q=row.number)),
             (_("Deliveries"), list_url(Delivery, q=row.number)),
             (_("Ledger"), list_url(LedgerTransaction, q=row.number)),
             (_("Usage of the month"), list_url(UsageRollup, **of_customer, billing_month=f"{row.month:%Y-%m}")),
@@ -103,6 +163,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
         response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
         response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
         return response
+
+    @admin.display(description=gettext_lazy("due (KRW)"))
+    def due(self, row: Invoice) -> str:
+        return won(row.due_krw)
 
     @admin.display(description=gettext_lazy("period"))
     def billing_period(self, row: Invoice) -> str:

@@ -23,9 +23,9 @@ from django.utils.translation import gettext_lazy
 from accounts.admin import EMPTY, DateInput, ReadOnlyAdmin, grouped_integer, kst_text, list_url, plain_decimal
 from accounts.errors import DomainError
 from accounts.selectors import customer_by_slug
+from accounts.spreadsheets import guarded
 from billing.selectors.reconciliation import ReconciliationReport, ReportRow, reconciliation_report
 from usage.admin.reading import BoundedPaginator
-from usage.api.export import guarded
 from usage.models import ActivityEstimate, UpstreamCharge, UpstreamDay, UpstreamStatement
 from usage.periods import KST
 from usage.selectors.reconciliation import FIGURES, Finding, ModelReconciliation
