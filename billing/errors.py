@@ -142,3 +142,27 @@ class SamePerson(NotReady):
     """Who asked for the drafts can't approve them."""
 
     code = "same_person"
+
+
+class NotCreditable(Conflict):
+    """The invoice is not in force, or the line has not so many won left to take back."""
+
+    code = "not_creditable"
+
+
+class InvoiceIsCredited(Conflict):
+    """An invoice with credit notes can't be voided."""
+
+    code = "invoice_is_credited"
+
+
+class NothingToBill(Conflict):
+    """A voided month comes to nothing now, so there is no invoice to issue anew."""
+
+    code = "nothing_to_bill"
+
+
+class AlreadyDecided(Conflict):
+    """A proposal is decided once."""
+
+    code = "already_decided"

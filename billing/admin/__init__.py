@@ -3,6 +3,7 @@
 from billing.admin import (
     alerts,
     contracts,
+    credit_notes,
     deliveries,
     invoices,
     ledger,
@@ -19,6 +20,7 @@ from billing.admin import (
 __all__ = [
     "alerts",
     "contracts",
+    "credit_notes",
     "deliveries",
     "invoices",
     "ledger",

@@ -29,6 +29,7 @@ from accounts.admin import (
 )
 from accounts.models import Customer
 from billing.admin.asking import PartForm
+from billing.admin.credit_notes import INVOICE_OPERATIONS
 from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
 from billing.formatting import won
 from billing.models import (
@@ -97,6 +98,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     ordering = ("-month", "-number")
     inlines = (LineInline,)
     operations = (
+        *INVOICE_OPERATIONS,
         Operation(
             name="prepay",
             label=gettext_lazy("Pay from prepayment"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from django.db import connection
 from django.db.models import Sum
 
-from billing.audit.money import balances_agree, credits_add_up, payments_add_up
+from billing.audit.money import balances_agree, credit_notes_add_up, credits_add_up, payments_add_up
 from billing.documents import DocumentError, InvoiceDocument
 from billing.models import Invoice
 from catalog.money import Rounding, round_won, vat_won
@@ -48,11 +48,15 @@ GUARDS = [
     ("billing_prepaymentwithdrawal", "withdrawal_is_summed"),
     ("billing_refund", "refund_is_summed"),
     ("billing_promotionalcreditmove", "promotion_move_is_summed"),
+    ("billing_creditnoteline", "credit_note_adds_up"),
+    ("billing_pricecorrection", "price_correction_is_decided_once"),
     *(
         (f"billing_{table}", "rows_are_never_changed")
         for table in (
             "allocation",
             "allocationreversal",
+            "creditnote",
+            "creditnoteline",
             "paymentassignment",
             "paymentreversal",
             "prepaymentwithdrawal",
@@ -78,6 +82,7 @@ def check_books() -> list[CheckResult]:
         _run("invoices_are_posted", _invoices_are_posted),
         _run("payments_add_up", payments_add_up),
         _run("credits_add_up", credits_add_up),
+        _run("credit_notes_add_up", credit_notes_add_up),
         _run("balances_agree", balances_agree),
     ]
 
@@ -183,17 +188,20 @@ def _numbers_are_gapless() -> Iterator[str | None]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT s.series, s.last_number, count(i.id), min(right(i.number, -length(s.series) - 1)::int),
+            SELECT s.series, s.last_number, count(i.number), min(right(i.number, -length(s.series) - 1)::int),
                    max(right(i.number, -length(s.series) - 1)::int)
-            FROM billing_numbersequence s LEFT JOIN billing_invoice i ON i.number LIKE s.series || '-%'
+            FROM billing_numbersequence s LEFT JOIN (
+                SELECT number FROM billing_invoice UNION ALL SELECT number FROM billing_creditnote
+            ) i ON i.number LIKE s.series || '-%'
             GROUP BY s.series, s.last_number
             """
         )
         for series, last, count, lowest, highest in cursor:
             whole = count == last and (last == 0 or (lowest == 1 and highest == last))
-            yield None if whole else f"series {series}: {count} invoices up to number {highest}, last given {last}"
+            yield None if whole else f"series {series}: {count} documents up to number {highest}, last given {last}"
         cursor.execute(
-            "SELECT number FROM billing_invoice WHERE number IS NOT NULL AND NOT EXISTS "
+            "SELECT number FROM (SELECT number FROM billing_invoice UNION ALL SELECT number FROM billing_creditnote) "
+            "AS given WHERE number IS NOT NULL AND NOT EXISTS "
             "(SELECT 1 FROM billing_numbersequence WHERE number LIKE series || '-%')"
         )
         for (number,) in cursor:

@@ -35,6 +35,19 @@ SELECT i.id, i.number, i.status, i.total_krw, i.allocated_krw,
 FROM billing_invoice i WHERE i.status <> 'draft'
 """
 
+_CREDIT_NOTES = """
+SELECT n.number, n.supply_krw, n.vat_krw, n.total_krw,
+       coalesce((SELECT sum(l.amount_krw) FROM billing_creditnoteline l WHERE l.credit_note_id = n.id), 0),
+       coalesce((SELECT sum(a.amount_krw) FROM billing_allocation a WHERE a.credit_note_id = n.id AND NOT EXISTS (
+           SELECT 1 FROM billing_allocationreversal r WHERE r.allocation_id = a.id)), 0),
+       EXISTS (SELECT 1 FROM billing_creditnoteline l JOIN billing_invoiceline i ON i.id = l.invoice_line_id
+               WHERE l.credit_note_id = n.id AND (i.invoice_id <> n.invoice_id OR i.amount_krw - i.promotion_krw < (
+                   SELECT sum(o.amount_krw) FROM billing_creditnoteline o WHERE o.invoice_line_id = i.id)))
+       OR (SELECT sum(o.vat_krw) FROM billing_creditnote o WHERE o.invoice_id = n.invoice_id)
+          > (SELECT i.vat_krw FROM billing_invoice i WHERE i.id = n.invoice_id)
+FROM billing_creditnote n
+"""
+
 _CREDITS = """
 SELECT c.id, c.amount_krw, c.used_krw, c.expired_krw, c.voided_krw,
        coalesce(sum(CASE m.kind WHEN 'used' THEN m.amount_krw WHEN 'returned' THEN -m.amount_krw END), 0),
@@ -123,6 +136,13 @@ def credits_add_up() -> Iterator[str | None]:
         yield None if holds else f"promotional credit {pk}: says {sums[:3]} of {amount}, its rows say {sums[3:]}"
     for invoice, credit, shown, used in _rows(_CREDIT_LINES):
         yield None if shown == used else f"invoice {invoice} takes {shown} won of credit {credit} off and used {used}"
+
+
+def credit_notes_add_up() -> Iterator[str | None]:
+    """Credit notes: their lines add up, none takes more than there was, each has settled its invoice with its own won."""
+    for number, supply, vat, total, lines, settled, over in _rows(_CREDIT_NOTES):
+        holds = supply == lines and supply + vat == total == settled and not over
+        yield None if holds else f"{number}: {supply} + {vat} = {total}, its lines say {lines}, it settled {settled}"
 
 
 def balances_agree() -> Iterator[str | None]:

@@ -2,6 +2,7 @@
 
 from billing.models.alerts import Alert
 from billing.models.contracts import ExchangeRate, HolidayOverride, MarginRule
+from billing.models.credit_notes import CreditNote, CreditNoteLine, PriceCorrection
 from billing.models.deliveries import Delivery
 from billing.models.invoices import Invoice, InvoiceLine, InvoicePdf, NumberSequence
 from billing.models.ledger import LedgerEntry, LedgerTransaction
@@ -27,6 +28,8 @@ __all__ = [
     "BillingDraft",
     "BillingRun",
     "BillingRunItem",
+    "CreditNote",
+    "CreditNoteLine",
     "Delivery",
     "ExchangeRate",
     "HolidayOverride",
@@ -42,6 +45,7 @@ __all__ = [
     "PaymentReversal",
     "Prepayment",
     "PrepaymentWithdrawal",
+    "PriceCorrection",
     "PromotionalCredit",
     "PromotionalCreditMove",
     "Refund",

@@ -24,6 +24,8 @@ class LedgerTransaction(models.Model):
         PREPAYMENT_WITHDRAWN = "prepayment_withdrawn", _("prepayment withdrawn")
         REFUNDED = "refunded", _("refunded")
         WRITTEN_OFF = "written_off", _("written off")
+        CREDIT_NOTE_ISSUED = "credit_note_issued", _("credit note issued")
+        CREDIT_NOTE_APPLIED = "credit_note_applied", _("credit note applied")
         COST_ACCRUED = "cost_accrued", _("upstream cost accrued")
         UPSTREAM_PAID = "upstream_paid", _("upstream paid")
         REVERSAL = "reversal", _("reversal")

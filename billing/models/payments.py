@@ -96,12 +96,13 @@ class PaymentReversal(models.Model):
 
 
 class Allocation(models.Model):
-    """So many won of an invoice settled: by a payment, by a prepayment, or by giving up (write-off)."""
+    """So many won of an invoice settled: by a payment, a prepayment, a credit note, or by giving up (write-off)."""
 
     class Source(models.TextChoices):
         PAYMENT = "payment", _("payment")
         PREPAYMENT = "prepayment", _("prepayment")
         WRITE_OFF = "write_off", _("write-off")
+        CREDIT_NOTE = "credit_note", _("credit note")
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="allocations", verbose_name=_("invoice"))
     source = models.CharField(_("settled by"), max_length=12, choices=Source.choices)
@@ -115,6 +116,14 @@ class Allocation(models.Model):
         blank=True,
         related_name="allocations",
         verbose_name=_("prepayment"),
+    )
+    credit_note = models.OneToOneField(
+        "billing.CreditNote",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="allocation",
+        verbose_name=_("credit note"),
     )
     amount_krw = models.BigIntegerField(_("amount (KRW)"))
     allocated_at = models.DateTimeField(_("allocated"))
@@ -132,9 +141,10 @@ class Allocation(models.Model):
             models.CheckConstraint(name="allocation_is_of_some_won", condition=Q(amount_krw__gt=0)),
             models.CheckConstraint(
                 name="allocation_has_the_one_source_that_it_names",
-                condition=Q(source="payment", payment__isnull=False, prepayment__isnull=True)
-                | Q(source="prepayment", payment__isnull=True, prepayment__isnull=False)
-                | Q(source="write_off", payment__isnull=True, prepayment__isnull=True),
+                condition=Q(source="payment", payment__isnull=False, prepayment__isnull=True, credit_note__isnull=True)
+                | Q(source="prepayment", payment__isnull=True, prepayment__isnull=False, credit_note__isnull=True)
+                | Q(source="write_off", payment__isnull=True, prepayment__isnull=True, credit_note__isnull=True)
+                | Q(source="credit_note", payment__isnull=True, prepayment__isnull=True, credit_note__isnull=False),
             ),
         ]
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from accounts.errors import InvalidInput
 from accounts.services import record_audit
 from billing.errors import AlreadyReversed, NotEnoughLeft, WrongCustomer
-from billing.models import Allocation, AllocationReversal, Invoice, Payment, Prepayment
+from billing.models import Allocation, AllocationReversal, CreditNote, Invoice, Payment, Prepayment
 from billing.services.posting import Account, Kind, post_reversal, post_transfer
 from usage.periods import KST
 from usage.services.locking import hold_customer
@@ -22,6 +22,7 @@ _TRANSFERS = {
     Allocation.Source.PAYMENT: (Kind.PAYMENT_ALLOCATED, Account.UNAPPLIED),
     Allocation.Source.PREPAYMENT: (Kind.PREPAYMENT_APPLIED, Account.PREPAYMENTS),
     Allocation.Source.WRITE_OFF: (Kind.WRITTEN_OFF, Account.WRITE_OFFS),
+    Allocation.Source.CREDIT_NOTE: (Kind.CREDIT_NOTE_APPLIED, Account.UNAPPLIED),
 }
 
 
@@ -116,12 +117,15 @@ def settle(
     now: datetime,
     payment: Payment | None = None,
     prepayment: Prepayment | None = None,
+    credit_note: CreditNote | None = None,
     reason: str = "",
 ) -> Allocation:
     """Write one allocation with its ledger transaction; the caller holds the customer and knows that both have as much."""
     source = Allocation.Source.PAYMENT if payment else Allocation.Source.WRITE_OFF
     if prepayment:
         source = Allocation.Source.PREPAYMENT
+    if credit_note:
+        source = Allocation.Source.CREDIT_NOTE
     kind, account = _TRANSFERS[source]
     posted = post_transfer(
         kind=kind,
@@ -139,6 +143,7 @@ def settle(
         source=source,
         payment=payment,
         prepayment=prepayment,
+        credit_note=credit_note,
         amount_krw=amount_krw,
         allocated_at=now,
         reason=reason,

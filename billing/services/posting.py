@@ -89,6 +89,25 @@ def post_invoice(
     )
 
 
+def post_credit_note(
+    *, invoice: Invoice, supply_krw: int, vat_krw: int, occurred_on: date, memo: str, actor: str
+) -> LedgerTransaction:
+    """Take revenue and VAT back in favour of the customer; applying the note to its invoice clears the last account."""
+    customer = invoice.customer
+    return post_transaction(
+        kind=Kind.CREDIT_NOTE_ISSUED,
+        occurred_on=occurred_on,
+        memo=memo,
+        invoice=invoice,
+        actor=actor,
+        entries=[
+            Posting(Account.REVENUE, supply_krw, customer),
+            Posting(Account.VAT_PAYABLE, vat_krw, customer),
+            Posting(Account.UNAPPLIED, -(supply_krw + vat_krw), customer),
+        ],
+    )
+
+
 def post_transfer(
     *,
     kind: LedgerTransaction.Kind,

@@ -20,7 +20,9 @@ from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
 from billing.models import Alert, BillingRun, HolidayOverride, Invoice, InvoicePdf
 from billing.services.alerting import raise_alert
 from billing.services.allocating import reverse_allocation, write_off_invoice
+from billing.services.correcting import propose_correction
 from billing.services.costing import accrue_upstream_cost, record_upstream_payment
+from billing.services.crediting import issue_credit_note
 from billing.services.granting import grant_credit, void_credit
 from billing.services.paying import assign_payment, record_payment, reverse_payment
 from billing.services.prepaying import refund_prepayment, set_aside, withdraw_prepayment
@@ -184,5 +186,14 @@ def make_house() -> House:
     accrue_upstream_cost(month=OCTOBER, actor=ACTOR, now=NOW)
     provider = SandboxProvider(Behaviour.ACCEPT, clock=lambda: NOW)
     send_tax_invoice(tax_invoice=invoice.tax_invoice, provider=provider, now=NOW)
+    # One won of line 1 with its VAT of none: 1,647,058 leaves the same VAT.
+    issue_credit_note(invoice=invoice, amounts_krw={1: 1}, amendment_code="01", reason="test", actor=ACTOR, now=NOW)
+    propose_correction(
+        price=Price.objects.get(model__model_id="acme/dollar"),
+        components={"prompt": "0.000001", "completion": "0"},
+        reason="test",
+        actor=ACTOR,
+        now=NOW,
+    )
     InvoicePdf.objects.create(invoice=invoice, content=b"%PDF-1.7 stands for the file", sha256="0" * 64)
     return House(make_root(), gaon, naru, key, run, invoice, QuarantinedEvent.objects.get(event_id="odd-1"), odd_price)

@@ -35,6 +35,7 @@ ADDABLE = EDITABLE | {
     "billing.TopUpSetting",
     "billing.UpstreamAccrual",
     "billing.UpstreamPayment",
+    "billing.PriceCorrection",
     "catalog.ModelAlias",
     "catalog.PriceChange",
     "usage.ActivityEstimate",

@@ -31,6 +31,7 @@ CHECKS = [
     "invoices_are_posted",
     "payments_add_up",
     "credits_add_up",
+    "credit_notes_add_up",
     "balances_agree",
 ]
 

@@ -32,6 +32,7 @@ _SUMMED = (
     "images",
     "web_searches",
 )
+_DAY = "(occurred_at AT TIME ZONE 'Asia/Seoul')::date"
 _MINUTE = "(extract(hour FROM at_utc) * 60 + extract(minute FROM at_utc))::int"
 # Rated quarantined events carry their price in their quarantine row; withdrawn ones carry none any more.
 _SUMS = """
@@ -47,17 +48,22 @@ WITH effective AS (
     WHERE event.billing_month = %(month)s AND event.occurred_at < %(end_at)s
       AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s)
       AND (event.price_id IS NOT NULL OR held.id IS NOT NULL)
+      AND (%(price)s::bigint IS NULL OR coalesce(event.price_id, held.price_id) = %(price)s)
       AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS gone
                       WHERE gone.customer_id = event.customer_id AND gone.event_id = event.event_id)
 )
-SELECT customer_id, month, model_id, price_id, min(occurred_at), min(prompt_tokens), count(*), sum(cost_usd), {sums}
-FROM effective GROUP BY customer_id, month, model_id, price_id, {tier}, {window}
+SELECT customer_id, month, model_id, price_id, {day}, min(occurred_at), min(prompt_tokens), count(*), sum(cost_usd),
+       {sums}
+FROM effective GROUP BY customer_id, month, model_id, price_id, 5, {tier}, {window}
 """
 
 
 @dataclass(frozen=True)
 class RepricedSum:
-    """One customer's events of one model, KST month of occurrence and price: what is stored, and what they cost now."""
+    """One customer's events of one model, KST month of occurrence and price: what is stored, and what they cost now.
+
+    `day` is the KST day where sums were asked for by day.
+    """
 
     customer_id: int
     month: BillingMonth
@@ -66,6 +72,7 @@ class RepricedSum:
     requests: int
     stored_usd: Decimal
     repriced_usd: Decimal
+    day: date | None = None
 
 
 def repriced_sums(
@@ -73,9 +80,11 @@ def repriced_sums(
     *,
     corrections: Mapping[int, PriceSheet] | None = None,
     customer_id: int | None = None,
+    price_id: int | None = None,
+    by_day: bool = False,
 ) -> list[RepricedSum]:
-    """Everything that a month bills, priced anew: by the prices that the events carry, or by `corrections` where one names
-    the price. Ordered by customer, month, model and price.
+    """Everything that a month bills (of one customer, at one price), priced anew: by the prices that the events carry, or
+    by `corrections` where one names the price. Ordered by customer, month, model, price and day.
     """
     sheets = {**_sheets(), **(corrections or {})}
     tiers = {pk: sheet for pk, sheet in sheets.items() if sheet.overrides}
@@ -83,22 +92,35 @@ def repriced_sums(
         columns=", ".join(f"event.{name}" for name in _SUMMED),
         sums=", ".join(f"sum({name})" for name in _SUMMED),
         tier=_bucket({pk: sheet.thresholds for pk, sheet in tiers.items()}, "prompt_tokens - 1"),
+        day=_DAY if by_day else "NULL::date",
         window=_bucket({pk: sheet.window_edges for pk, sheet in tiers.items()}, _MINUTE),
     )
-    sums: dict[tuple[int, date, int, int], list[Decimal | int]] = {}
+    sums: dict[tuple[int, date, int, int, date], list[Decimal | int]] = {}
     with connection.cursor() as cursor:
-        parameters = {"month": billing_month.first_on, "end_at": billing_month.end_at, "customer": customer_id}
+        parameters = {
+            "month": billing_month.first_on,
+            "end_at": billing_month.end_at,
+            "customer": customer_id,
+            "price": price_id,
+        }
         cursor.execute(statement, parameters)
-        for customer, month, model_pk, price_pk, at, prompt, requests, stored, *counts in cursor:
+        for customer, month, model_pk, price_pk, day, at, prompt, requests, stored, *counts in cursor:
             repriced = _cost(sheets[price_pk], counts, requests=requests, prompt_tokens=prompt, at=at)
-            row = sums.setdefault((customer, month, model_pk, price_pk), [0, ZERO, ZERO])
+            row = sums.setdefault((customer, month, model_pk, price_pk, day or month), [0, ZERO, ZERO])
             row[0] += requests
             row[1], row[2] = EXACT.add(row[1], stored), EXACT.add(row[2], repriced)
     return [
         RepricedSum(
-            customer, BillingMonth(month.year, month.month), model_pk, price_pk, int(requests), stored, repriced
+            customer_id=customer,
+            month=BillingMonth(month.year, month.month),
+            model_pk=model_pk,
+            price_pk=price_pk,
+            requests=int(requests),
+            stored_usd=Decimal(stored),
+            repriced_usd=Decimal(repriced),
+            day=day if by_day else None,
         )
-        for (customer, month, model_pk, price_pk), (requests, stored, repriced) in sorted(sums.items())
+        for (customer, month, model_pk, price_pk, day), (requests, stored, repriced) in sorted(sums.items())
     ]
 
 
