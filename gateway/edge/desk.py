@@ -25,7 +25,7 @@ from gateway.services.settling import settle_calls
 from gateway.services.spooling import drain_spool
 from gateway.services.upstreams import usable_targets
 from gateway.spool import Spool, spool_path
-from gateway.upstreams import Pool
+from gateway.upstreams import Pool, Target
 from usage.services.grouping import GroupCommitter
 
 logger = logging.getLogger(__name__)
@@ -43,9 +43,13 @@ _AWAY = {"Retry-After": "5"}
 
 
 class Desk:
-    """Open it in the loop that serves. `instance` names this process in the calls that it has."""
+    """Open it in the loop that serves. `instance` names this process in the calls that it has.
 
-    def __init__(self) -> None:
+    `targets` says whom calls may go to, and is asked every few seconds.
+    """
+
+    def __init__(self, *, targets: Callable[[], Sequence[Target]] = usable_targets) -> None:
+        self._targets = targets
         self.instance = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._admitting: GroupCommitter[CallRequest, Admission | CallRefused] = GroupCommitter(_admit)
         self._settling: GroupCommitter[Outcome, Settled] = GroupCommitter(_settle)
@@ -59,7 +63,7 @@ class Desk:
         """Learn the upstreams and begin the chores. A database that is away is waited for in the background."""
 
         async def learn() -> None:
-            pool.replace(await self._apart(usable_targets))
+            pool.replace(await self._apart(self._targets))
 
         async def note() -> None:
             if answering:
