@@ -71,7 +71,7 @@ class LedgerTransactionAdmin(ReadOnlyAdmin):
             response = HttpResponse(journal_csv(month).encode(), content_type="text/csv; charset=utf-8")
             response["Content-Disposition"] = f'attachment; filename="journal-{month}.csv"'
             return response
-        note = _("일자, 계정, 차변, 대변, 적요: every won entry of a month. Excel opens it as it is.")
+        note = _("Every won entry of a month: date, account, debit, credit, memo. Excel opens it as it is.")
         cancel_url = list_url(LedgerTransaction)
         return self.form_page(request, form, title=_("Journal as CSV"), note=note, cancel_url=cancel_url)
 
