@@ -33,6 +33,10 @@ CHECKS = [
     "credits_add_up",
     "credit_notes_add_up",
     "balances_agree",
+    "spending_equals_a_recount",
+    "holds_are_of_open_calls",
+    "meters_count_open_calls",
+    "answered_calls_have_events",
 ]
 
 
@@ -111,7 +115,14 @@ def test_sound_books(books: None) -> None:
             "UPDATE billing_ledgerentry SET amount = amount + 1 WHERE account = 'revenue'",
             {"ledger_balances", "invoices_are_posted"},
         ),
-        ("DELETE FROM billing_ledgerentry", {"invoices_are_posted", "balances_agree"}),
+        (
+            "DELETE FROM billing_ledgerentry",
+            {"invoices_are_posted", "balances_agree", "spending_equals_a_recount"},
+        ),
+        ("UPDATE billing_spendingaccount SET receivable_krw = receivable_krw - 1", {"spending_equals_a_recount"}),
+        ("UPDATE billing_spendingaccount SET unbilled_usd = unbilled_usd + 1", {"spending_equals_a_recount"}),
+        ("UPDATE billing_spendingaccount SET held_krw = held_krw + 1", {"holds_are_of_open_calls"}),
+        ("DELETE FROM billing_spendingaccount", {"spending_equals_a_recount"}),
     ],
 )  # fmt: skip
 def test_each_damage_is_found(books: None, statement: str, expected: set[str]) -> None:
