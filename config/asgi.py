@@ -11,8 +11,10 @@ site = get_asgi_application()
 from config.edges import Dispatcher, Edge  # noqa: E402
 from gateway.edge.app import ADDRESSES as CALLS  # noqa: E402
 from gateway.edge.app import gateway_edge  # noqa: E402
+from usage.api.intake import PATH as EVENTS  # noqa: E402
+from usage.api.intake import ingest_edge  # noqa: E402
 
 #: (method, path) -> edge. One edge may answer several addresses.
-ROUTES: dict[tuple[str, str], Edge] = dict.fromkeys(CALLS, gateway_edge)
+ROUTES: dict[tuple[str, str], Edge] = {**dict.fromkeys(CALLS, gateway_edge), ("POST", EVENTS): ingest_edge}
 
 application = Dispatcher(ROUTES, site)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.services import create_api_key
-from usage.api import ingest as api
+from accounts.services import create_api_key, create_customer
+from usage.api import UsageEvents
 
 pytestmark = pytest.mark.django_db
 
@@ -40,13 +40,13 @@ def test_a_method_that_is_not_there(client: Client) -> None:
 
 
 def test_what_nobody_foresaw(client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(**_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise ZeroDivisionError("a secret detail")
 
-    monkeypatch.setattr(api, "ingest_events", fail)
-    secret = create_api_key(customer=None, name="ingest", actor="test").secret
-    answer = refused(
-        client, "POST", EVENTS, data="[{}]", content_type="application/json", HTTP_AUTHORIZATION=f"Bearer {secret}"
-    )
+    monkeypatch.setattr(UsageEvents, "get", fail)
+    secret = create_api_key(
+        customer=create_customer(slug="one", name="One", actor="test"), name="own", actor="test"
+    ).secret
+    answer = refused(client, "GET", EVENTS, HTTP_AUTHORIZATION=f"Bearer {secret}")
     assert answer == (500, "internal_error", "Something went wrong here; it has been logged.")
     assert "a secret detail" in caplog.text

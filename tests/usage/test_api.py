@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from accounts.services import create_api_key, revoke_api_key
-from tests.usage.factories import ACTOR, NOW, counted, customer, event, line, model
+from tests.usage.asgi import Answer, call
+from tests.usage.factories import ACTOR, NOW, counted, customer, event, line, model, violations
+from usage.api.bodies import MAX_BODY_IN_MEMORY_BYTES
+from usage.api.intake import JSON, NDJSON, PATH, IngestEdge
 from usage.models import UsageEvent
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
-PATH = "/billing/v1/usage/events"
-JSON, NDJSON = "application/json", "application/x-ndjson"
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[IngestEdge]:
+    """The edge of one process, with its threads; the last test's connections are closed with it."""
+    edge = IngestEdge()
+    yield edge
+    asyncio.run(edge.shutdown())
 
 
 @pytest.fixture
@@ -27,16 +39,19 @@ def secret() -> str:
 
 
 class Sender:
-    """A client with an ingest key; `post` gives the status and the JSON body."""
+    """Whoever holds a key; `post` gives the status and the JSON body."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, edge: IngestEdge, secret: str) -> None:
+        self.edge = edge
         self.secret = secret
-        self.client = Client(raise_request_exception=False)
+
+    def answer(self, body: bytes, content_type: str = JSON, **headers: str) -> Answer:
+        headers = {"Authorization": f"Bearer {self.secret}", "Content-Type": content_type, **headers}
+        return call(self.edge, PATH, body, headers)
 
     def post(self, body: bytes, content_type: str = JSON, **headers: str) -> tuple[int, dict[str, Any]]:
-        headers["Authorization"] = f"Bearer {self.secret}"
-        response = self.client.generic("POST", PATH, body, content_type, headers=headers)
-        return response.status_code, json.loads(response.content)
+        answer = self.answer(body, content_type, **headers)
+        return answer.status, json.loads(answer.content)
 
     def code(self, body: bytes, content_type: str = JSON, **headers: str) -> tuple[int, str]:
         status, answer = self.post(body, content_type, **headers)
@@ -44,8 +59,8 @@ class Sender:
 
 
 @pytest.fixture
-def sender(secret: str) -> Sender:
-    return Sender(secret)
+def sender(edge: IngestEdge, secret: str) -> Sender:
+    return Sender(edge, secret)
 
 
 def test_an_array_is_answered_item_by_item(sender: Sender) -> None:
@@ -90,24 +105,23 @@ def test_an_array_is_answered_item_by_item(sender: Sender) -> None:
     assert (status, again["accepted"], again["duplicate"], again["rejected"]) == (200, 0, 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("body", "content_type"),
-    [
-        (line(), JSON),
-        (b"[" + line() + b"]", "Application/JSON; charset=UTF-8"),
-        (b"\n" + line() + b"\r\n\n", NDJSON),
-    ],
-)
-@pytest.mark.parametrize("packed", [False, True])
-def test_every_way_of_sending_one_event(sender: Sender, body: bytes, content_type: str, packed: bool) -> None:
-    headers = {"Content-Encoding": "gzip"} if packed else {}
-    status, answer = sender.post(gzip.compress(body) if packed else body, content_type, **headers)
-    assert (status, answer["items"]) == (200, [{"index": 0, "id": "gen-1", "status": "accepted"}])
+def test_every_way_of_sending_one_event(sender: Sender) -> None:
+    bodies = [
+        (line("gen-1"), JSON),
+        (b"[" + line("gen-1") + b"]", "Application/JSON; charset=UTF-8"),
+        (b"\n" + line("gen-1") + b"\r\n\n", NDJSON),
+    ]
+    status = "accepted"
+    for body, content_type in bodies:
+        for content, headers in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):
+            answer = sender.post(content, content_type, **headers)
+            assert (answer[0], answer[1]["items"]) == (200, [{"index": 0, "id": "gen-1", "status": status}])
+            status = "duplicate"
+    assert counted("usage_event") == (1,)
 
 
-@pytest.mark.parametrize(
-    ("body", "content_type", "headers", "answer"),
-    [
+def test_a_body_that_cannot_be_taken_stores_nothing(sender: Sender) -> None:
+    refused: list[tuple[bytes, str, dict[str, str], tuple[int, str]]] = [
         (b" ", JSON, {}, (400, "invalid_json")),
         (b"null", JSON, {}, (400, "invalid_json")),
         (b"<html></html>", JSON, {}, (400, "invalid_json")),
@@ -127,18 +141,14 @@ def test_every_way_of_sending_one_event(sender: Sender, body: bytes, content_typ
         (b"[" + b"0," * 10_000 + b"0]", JSON, {}, (413, "payload_too_large")),
         (b"[" + b"0," * 4_000_000 + b"0]", JSON, {}, (413, "payload_too_large")),
         (b"0\n" * 10_001, NDJSON, {}, (413, "payload_too_large")),
-    ],
-)
-def test_a_body_that_cannot_be_taken_stores_nothing(
-    sender: Sender, body: bytes, content_type: str, headers: dict[str, str], answer: tuple[int, str]
-) -> None:
-    assert sender.code(body, content_type, **headers) == answer
+    ]
+    for body, content_type, headers, answer in refused:
+        assert sender.code(body, content_type, **headers) == answer, body[:40]
     assert counted("usage_event", "usage_event_key") == (0, 0)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
+def test_a_bad_line_is_refused_alone(sender: Sender) -> None:
+    bad_lines = [
         b"{" * 2000,
         b'{"a":' * 2000 + b"1" + b"}" * 2000,
         b"[" * 2000 + b"]" * 2000,
@@ -157,33 +167,114 @@ def test_a_body_that_cannot_be_taken_stores_nothing(
         line(dialect="\u202e"),
         line(occurred_at="2026-02-30T00:00:00Z"),
         line("x" * 10_000),
-    ],
-)
-def test_a_bad_line_is_refused_alone(sender: Sender, bad: bytes) -> None:
-    status, answer = sender.post(line("good-1") + b"\n" + bad + b"\n" + line("good-2"), NDJSON)
-    assert status == 200
-    assert [item["status"] for item in answer["items"]] == ["accepted", "rejected", "accepted"]
-    assert answer["items"][1]["field"]
-    assert counted("usage_event") == (2,)
+    ]
+    for number, bad in enumerate(bad_lines):
+        body = line(f"before-{number}") + b"\n" + bad + b"\n" + line(f"after-{number}")
+        status, answer = sender.post(body, NDJSON)
+        assert status == 200
+        assert [item["status"] for item in answer["items"]] == ["accepted", "rejected", "accepted"]
+        assert answer["items"][1]["field"]
+    assert counted("usage_event") == (2 * len(bad_lines),)
 
 
-def test_only_an_ingest_key_may_meter(secret: str) -> None:
+def test_only_an_ingest_key_may_meter(edge: IngestEdge, secret: str) -> None:
     owner = customer("gaon")
     own = create_api_key(customer=owner, name="own", actor=ACTOR)
-    assert Sender(own.secret).code(line()) == (403, "permission_denied")
-    assert Sender("sk-jeongsan-" + "x" * 32).code(line()) == (401, "authentication_failed")
-    assert Sender("\u00ff").code(line()) == (401, "authentication_failed")
-    assert Client().post(PATH, data=line(), content_type=JSON).status_code == 401
+    assert Sender(edge, own.secret).code(line()) == (403, "permission_denied")
+    assert Sender(edge, "sk-jeongsan-" + "x" * 32).code(line()) == (401, "authentication_failed")
+    assert Sender(edge, "\u00ff").code(line()) == (401, "authentication_failed")
+    for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer "}):
+        answer = call(edge, PATH, line(), {"Content-Type": JSON, **headers})
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert json.loads(answer.content)["code"] == "not_authenticated"
     revoked = create_api_key(customer=None, name="old", actor=ACTOR)
     revoke_api_key(key=revoked.key, actor=ACTOR, now=NOW)
-    assert Sender(revoked.secret).code(line()) == (401, "authentication_failed")
+    assert Sender(edge, revoked.secret).code(line()) == (401, "authentication_failed")
     assert counted("usage_event") == (0,)
 
 
-def test_other_methods_are_refused(sender: Sender) -> None:
-    headers = {"Authorization": f"Bearer {sender.secret}"}
-    assert sender.client.delete(PATH, headers=headers).status_code == 405
-    assert sender.client.put(PATH, data=line(), content_type=JSON, headers=headers).status_code == 405
+@pytest.mark.parametrize("events", [1, 60])
+def test_a_key_that_was_right_is_refused_as_soon_as_it_is_revoked(edge: IngestEdge, secret: str, events: int) -> None:
+    key = create_api_key(customer=None, name="leaves", actor=ACTOR)
+    leaver = Sender(edge, key.secret)
+    body = b"\n".join(line(f"gen-{number}") for number in range(events))
+    assert leaver.post(body, NDJSON)[1]["accepted"] == events
+    revoke_api_key(key=key.key, actor=ACTOR, now=NOW)
+    assert leaver.code(body, NDJSON) == (401, "authentication_failed")
+    assert Sender(edge, secret).post(body, NDJSON)[1]["duplicate"] == events
+
+
+def test_a_large_batch_goes_through_a_file_and_is_answered_alike(sender: Sender) -> None:
+    lines = [line(f"gen-{number}", app={"title": "x" * 250}) for number in range(3_000)]
+    for body, content_type, status in (
+        (b"\n".join(lines), NDJSON, "accepted"),
+        (b"[" + b",".join(lines) + b"]", JSON, "duplicate"),
+    ):
+        assert len(body) > MAX_BODY_IN_MEMORY_BYTES
+        answer = sender.post(body, content_type)[1]
+        assert answer[status] == 3_000
+        assert answer["items"][2_999] == {"index": 2_999, "id": "gen-2999", "status": status}
+    assert violations() == []
+
+
+def test_what_arrives_at_once_is_stored_together_and_answered_apart(edge: IngestEdge, secret: str) -> None:
+    senders = [Sender(edge, secret) for _ in range(16)]
+    bodies = [line(f"gen-{number // 2}", app={"title": f"{number % 2}"}) for number in range(15)] + [b"{}"]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda pair: pair[0].post(pair[1])[1], zip(senders, bodies, strict=True)))
+    fates = Counter(
+        status for answer in answers for status in ("accepted", "conflict", "rejected") for _ in range(answer[status])
+    )
+    assert fates == {"accepted": 8, "conflict": 7, "rejected": 1}
+    assert all(item["index"] == 0 for answer in answers for item in answer["items"])
+    assert violations() == []
+
+
+def test_a_connection_that_breaks_off_stores_nothing_and_is_not_answered(edge: IngestEdge, secret: str) -> None:
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": NDJSON}
+    assert call(edge, PATH, line() + b"\n", headers, breaks_off=True).status == 0
+    assert counted("usage_event") == (0,)
+
+
+def test_another_host_and_the_headers_of_every_answer(edge: IngestEdge, secret: str) -> None:
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": JSON}
+    answer = call(edge, PATH, line(), headers, host="evil.example")
+    assert (answer.status, json.loads(answer.content)["code"]) == (400, "invalid_host")
+    assert answer.headers["content-type"] == "application/problem+json"
+    for either in (answer, call(edge, PATH, line(), headers)):
+        assert either.headers["x-content-type-options"] == "nosniff"
+        assert either.headers["content-language"] == "en"
+        assert int(either.headers["content-length"]) == len(either.content)
+
+
+def test_what_nobody_foresaw_is_logged_and_says_nothing(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: Any) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr("usage.api.intake.ingest_events", fail)
+    answer = sender.post(line())
+    assert answer == (
+        500,
+        {
+            "type": "about:blank",
+            "title": "internal error",
+            "status": 500,
+            "code": "internal_error",
+            "detail": "Something went wrong here; it has been logged.",
+        },
+    )
+    assert "a secret detail" in caplog.text
+
+
+def test_the_site_itself_sends_events_to_the_edge(secret: str) -> None:
+    headers = {"Authorization": f"Bearer {secret}"}
+    client = Client()
+    assert client.delete(PATH, headers=headers).status_code == 405
+    assert client.put(PATH, data=line(), content_type=JSON, headers=headers).status_code == 405
+    answer = client.post(PATH, data=line(), content_type=JSON, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (501, "not_served_here")
 
 
 def test_the_openapi_document_describes_it() -> None:

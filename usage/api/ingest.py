@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from django.http import UnreadablePostError
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission
@@ -14,16 +10,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api import IsCustomerKey, IsIngestKey
-from accounts.errors import InvalidInput
+from accounts.errors import DomainError
 from usage.api.events import EventListing
+from usage.api.intake import JSON, NDJSON
 from usage.dialects import DIALECTS
-from usage.errors import PayloadTooLarge, UnsupportedMedia
 from usage.events import DECLARED_FLAGS, MAX_APP_CHARS, MAX_NAME_CHARS
-from usage.services.ingesting import MAX_BATCH_EVENTS, Status, count_by_status, ingest_events
-from usage.services.reading import MAX_BODY_BYTES, gunzip, json_items, ndjson_items
-
-_JSON = "application/json"
-_NDJSON = "application/x-ndjson"
+from usage.services.ingesting import Status
 
 
 # -- What the OpenAPI document says. Events are read by `usage.events`, which names every field it refuses. -------------
@@ -129,6 +121,13 @@ _PROBLEMS = {
 }
 
 
+class NotServedHere(DomainError):
+    """The server runs without the edge that answers this."""
+
+    code = "not_served_here"
+    http_status = 501
+
+
 class UsageEvents(EventListing, APIView):
     """Where measured responses are handed in, and where a customer reads its own."""
 
@@ -145,45 +144,17 @@ class UsageEvents(EventListing, APIView):
             "`conflict`. After an error or a lost connection send the same body again."
         ),
         parameters=[OpenApiParameter("Content-Encoding", str, OpenApiParameter.HEADER, enum=["gzip"], required=False)],
-        request={_JSON: UsageEventDocument(many=True), _NDJSON: UsageEventDocument},
+        request={JSON: UsageEventDocument(many=True), NDJSON: UsageEventDocument},
         responses={
             200: IngestAnswerDocument,
             **{status: OpenApiResponse(description=codes) for status, codes in _PROBLEMS.items()},
         },
         examples=[
-            OpenApiExample("array", value=[_EVENT_EXAMPLE], request_only=True, media_type=_JSON),
-            OpenApiExample("one line", value=_EVENT_EXAMPLE, request_only=True, media_type=_NDJSON),
+            OpenApiExample("array", value=[_EVENT_EXAMPLE], request_only=True, media_type=JSON),
+            OpenApiExample("one line", value=_EVENT_EXAMPLE, request_only=True, media_type=NDJSON),
             OpenApiExample("one stored, one refused", value=_ANSWER_EXAMPLE, response_only=True, status_codes=["200"]),
         ],
     )
     def post(self, request: Request) -> Response:
-        """Read the body as bytes, cut it into events, store them."""
-        content_type = _content_type(request)
-        body = _body(request)
-        items: Iterable[bytes] = json_items(body) if content_type == _JSON else ndjson_items(body)
-        results = ingest_events(lines=items, now=timezone.now(), actor=str(request.user))
-        return Response({**count_by_status(results), "items": [result.as_dict() for result in results]})
-
-
-def _content_type(request: Request) -> str:
-    content_type = request.content_type.partition(";")[0].strip().lower()
-    if content_type not in {_JSON, _NDJSON}:
-        raise UnsupportedMedia(f"send {_JSON} or {_NDJSON}", field="Content-Type")
-    charset = (request.content_params or {}).get("charset", "utf-8").lower()
-    if charset not in {"utf-8", "utf8"}:
-        raise UnsupportedMedia("the character set must be UTF-8", field="Content-Type")
-    return content_type
-
-
-def _body(request: Request) -> bytes:
-    """The body, unpacked. Read as a stream, so that a body over the limit is never held whole."""
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"identity", "gzip"}:
-        raise UnsupportedMedia("the content encoding must be gzip or none", field="Content-Encoding")
-    try:
-        body: bytes = request.read(MAX_BODY_BYTES + 1)
-    except UnreadablePostError:
-        raise InvalidInput("the body broke off", field="body") from None
-    if len(body) > MAX_BODY_BYTES:
-        raise PayloadTooLarge(f"a body has at most {MAX_BODY_BYTES} bytes and {MAX_BATCH_EVENTS} events")
-    return gunzip(body) if encoding == "gzip" else body
+        """Described here, answered by `usage.api.intake`: under ASGI no such request comes this far."""
+        raise NotServedHere("events are taken in by the ASGI application, config.asgi")
