@@ -6,6 +6,7 @@ The pages stand here and not with usage's own because what sold at a loss follow
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -54,6 +55,8 @@ KINDS = {
     "missing_here": gettext_lazy("missing here"),
     "missing_there": gettext_lazy("missing there"),
 }
+#: Columns that are shown even where nothing stands in them.
+_ALWAYS = frozenset({"events", "matched", "drifted", "drift_usd", "cost_usd", "charged_usd"})
 #: Figures that are bad news when they are not zero.
 _BAD = frozenset({"drifted", "drift_usd", "missing_here", "missing_here_usd", "missing_there", "restated"})
 
@@ -184,12 +187,13 @@ def _shown(report: ReconciliationReport, form: ReportForm) -> dict[str, Any]:
     total = ModelReconciliation(day=report.first, model_id="")
     for row in rows:
         total.add(row.figures)
+    columns = [name for name in COLUMNS if name in _ALWAYS or any(getattr(row.figures, name) for row in rows)]
     asked = {name: value for name, value in form.data.items() if value not in ("", None, False)}
     asked |= {name: form.cleaned_data[name].isoformat() for name in ("first", "last")}
     return {
-        "columns": list(COLUMNS.items()),
-        "rows": [(row, _cells(row.figures)) for row in rows],
-        "total": _cells(total),
+        "columns": [(name, COLUMNS[name]) for name in columns],
+        "rows": [(row, _cells(row.figures, columns)) for row in rows],
+        "total": _cells(total, columns),
         "losses": sum(row.loss_usd is not None for row in rows),
         "findings": [_finding(one) for one in report.findings if form.cleaned_data["model"].strip() in one.model_id],
         "overlapping": [(one, list_url(ActivityEstimate, customer=one.customer.slug)) for one in report.overlapping],
@@ -197,9 +201,9 @@ def _shown(report: ReconciliationReport, form: ReportForm) -> dict[str, Any]:
     }
 
 
-def _cells(figures: ModelReconciliation) -> list[tuple[str, bool]]:
+def _cells(figures: ModelReconciliation, columns: Sequence[str]) -> list[tuple[str, bool]]:
     """(text, whether it is bad news) by column; nothing for zero."""
-    values = [(name, getattr(figures, name)) for name in COLUMNS]
+    values = [(name, getattr(figures, name)) for name in columns]
     return [
         ((plain_decimal(value) if name.endswith("_usd") else grouped_integer(value)) if value else "", name in _BAD)
         for name, value in values

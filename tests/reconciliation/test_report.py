@@ -212,6 +212,15 @@ def test_what_happened_while_the_statement_speaks_and_is_not_in_it_is_missing_th
     ]
 
 
+def test_one_generation_may_drift_and_be_missing_there() -> None:
+    charged("gen-1", "0.5")
+    stated(
+        charge("gen-8", "0", created_at="2026-10-05T02:00:00Z"), charge("gen-9", "0", created_at="2026-10-05T04:00:00Z")
+    )
+    here = [one.kind for one in findings(OCTOBER.start_at, OCTOBER.end_at) if one.generation_id == "gen-1"]
+    assert here == ["drift", "missing_there"]
+
+
 def test_daily_sums_stand_beside_ours_by_utc_day() -> None:
     model("openai/gpt-4.1")
     charged("gen-1", "0.02", model="openai/gpt-4.1", occurred_at="2026-10-06T08:59:59+09:00")

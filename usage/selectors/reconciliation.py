@@ -69,7 +69,7 @@ GROUP BY 1, 2, 3
 """  # noqa: S608 - made of constants of this file
 _FINDINGS = f"""{_COMPARED}
 SELECT compared.event_id, customer.slug, compared.occurred_at, coalesce(model.model_id, compared.served_model),
-       compared.cost, compared.charged, compared.is_missing_there
+       compared.cost, compared.charged, abs(charged - cost) > %(tolerance)s, compared.is_missing_there
 FROM compared JOIN accounts_customer AS customer ON customer.id = compared.customer_id
 LEFT JOIN catalog_model AS model ON model.id = compared.model_id
 WHERE NOT is_estimated AND (abs(charged - cost) > %(tolerance)s OR is_missing_there)
@@ -144,7 +144,7 @@ FIGURES = tuple(field.name for field in fields(ModelReconciliation) if field.nam
 
 @dataclass(frozen=True)
 class Finding:
-    """One generation that does not agree: `kind` is drift, missing_there or missing_here."""
+    """What does not agree about one generation: `kind` is drift, missing_there or missing_here."""
 
     kind: str
     generation_id: str
@@ -214,8 +214,10 @@ def findings(
     with connection.cursor() as cursor:
         cursor.execute(_FINDINGS, asked)
         here = [
-            Finding("missing_there" if is_missing else "drift", event_id, slug, at, model, cost, charged)
-            for event_id, slug, at, model, cost, charged, is_missing in cursor.fetchall()
+            Finding(kind, event_id, slug, at, model, cost, charged)
+            for event_id, slug, at, model, cost, charged, has_drifted, is_missing in cursor.fetchall()
+            for kind, applies in (("drift", has_drifted), ("missing_there", is_missing))
+            if applies
         ]
         if customer is not None:
             return here
