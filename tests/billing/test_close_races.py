@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from urllib.parse import quote
 
 import pytest
 from django.db import connection, transaction
@@ -24,6 +23,7 @@ from billing.services.issuing import next_number
 from config import env
 from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, LATER, NOVEMBER, NOW, OCTOBER, close, open_house, tenant, use
+from tests.database import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,17 +111,6 @@ def test_fifty_numbers_at_once_with_rollbacks_leave_no_gap() -> None:
     assert sorted(given) == list(range(1, len(given) + 1))
     assert 0 < len(given) < 50
     assert NumberSequence.objects.get(series="INV-TEST").last_number == len(given)
-
-
-def database_url() -> str:
-    settings = connection.settings_dict
-    host = settings["HOST"]
-    where = (
-        f"@/{settings['NAME']}?host={quote(str(host), safe='')}"
-        if str(host).startswith("/")
-        else (f":{quote(settings['PASSWORD'])}@{host}:{settings['PORT'] or 5432}/{settings['NAME']}")
-    )
-    return f"postgresql://{quote(settings['USER'])}{where}"
 
 
 def test_killed_at_any_moment_and_run_again_gives_the_undisturbed_result() -> None:

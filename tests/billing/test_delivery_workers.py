@@ -12,11 +12,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
-from django.conf import settings as django_settings
 from django.db import connection
 
 from billing.models import Delivery, InvoicePdf, SandboxTaxDocument
@@ -25,6 +23,7 @@ from tests.billing import factories
 from tests.billing.factories import NOW
 from tests.billing.outbox import deliver, facts, mail_only, mail_server, mails, row_of
 from tests.billing.providers import Watched
+from tests.database import database_url
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("mail_dir")]
 
@@ -87,14 +86,6 @@ def test_workers_at_once_send_each_mail_once(settings: Any) -> None:
     ]
     assert InvoicePdf.objects.count() == SandboxTaxDocument.objects.count() == 1
     assert set(Delivery.objects.values_list("status", "attempts")) == {("done", 1)}
-
-
-def database_url() -> str:
-    """The test's own database, as another process has to be told it."""
-    server = django_settings.DATABASES["default"]
-    user, password = quote(server["USER"]), quote(server["PASSWORD"] or "")
-    host = urlencode({"host": server["HOST"]})
-    return f"postgresql://{user}{':' + password if password else ''}@:{server['PORT'] or 5432}/{server['NAME']}?{host}"
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:

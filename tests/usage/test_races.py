@@ -16,12 +16,12 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
+from tests.database import database_url
 from tests.usage.factories import (
     ACTOR,
     NOVEMBER,
@@ -191,8 +191,6 @@ def test_an_ingesting_process_that_is_killed_loses_and_doubles_nothing(tmp_path:
     total = 4_000
     path = tmp_path / "events.ndjson"
     path.write_bytes(b"\n".join(line(f"gen-{number}") for number in range(total)))
-    settings = connection.settings_dict
-    url = f"postgresql://{settings['USER']}@/{settings['NAME']}?host={quote(settings['HOST'])}"
     # Small batches, so that a kill falls between, into and after transactions.
     code = (
         "import sys; sys.argv = ['manage.py', 'ingest_usage', sys.argv[1], '--json'];"
@@ -201,7 +199,7 @@ def test_an_ingesting_process_that_is_killed_loses_and_doubles_nothing(tmp_path:
         "from django.core.management import execute_from_command_line as run; run(sys.argv)"
     )
     command = [sys.executable, "-c", code, str(path)]
-    environment = os.environ | {"DATABASE_URL": url}
+    environment = os.environ | {"DATABASE_URL": database_url()}
     chance = random.Random(20261121)
     stored = [0]
     for attempt in range(6):
