@@ -32,7 +32,6 @@ class LockedCall(NamedTuple):
     call_id: str
     status: str
     customer_id: int
-    customer_slug: str
     api_key_id: int
     key_prefix: str
     route: str
@@ -188,20 +187,21 @@ def _event_line(ending: Ending, usage: Any, *, zero: bool, event_id: str = "") -
         flags.append(Flag.ZERO_COMPLETION.value)
         if Flag.ZERO_COMPLETION.value not in ending.flags:
             ending.flags.append(Flag.ZERO_COMPLETION.value)
-    return orjson.dumps(
-        {
-            "id": event_id or call.call_id,
-            "customer": call.customer_slug,
-            "api_key": call.key_prefix,
-            "requested_model": call.requested_model,
-            "model": ending.served_model,
-            "occurred_at": call.started_at,
-            "dialect": ending.dialect,
-            "usage": usage,
-            "app": {"title": call.app_title, "referer": call.app_referer},
-            "flags": flags,
-        }
-    )
+    # What is empty is left out: metering reads a plain line several times faster.
+    line = {
+        "id": event_id or call.call_id,
+        "api_key": call.key_prefix,
+        "requested_model": call.requested_model,
+        "model": ending.served_model,
+        "occurred_at": call.started_at,
+        "dialect": ending.dialect,
+        "usage": usage,
+    }
+    if call.app_title or call.app_referer:
+        line["app"] = {"title": call.app_title, "referer": call.app_referer}
+    if flags:
+        line["flags"] = flags
+    return orjson.dumps(line)
 
 
 def _counts_only(values: dict[str, Any], depth: int) -> dict[str, Any]:

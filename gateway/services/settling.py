@@ -25,11 +25,10 @@ _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})
 
 _LOCK = """
-SELECT call.call_id, call.status, call.customer_id, owner.slug, call.api_key_id, api_key.prefix, call.route, call.dialect,
+SELECT call.call_id, call.status, call.customer_id, call.api_key_id, api_key.prefix, call.route, call.dialect,
        call.requested_model, call.app_title, call.app_referer, call.started_at, call.prompt_bytes, call.event_id,
        call.is_billed, call.flags, call.hold_tokens, call.granted_tokens, call.is_metered
 FROM gateway_call AS call
-JOIN accounts_customer AS owner ON owner.id = call.customer_id
 JOIN accounts_apikey AS api_key ON api_key.id = call.api_key_id
 WHERE call.call_id = ANY (%s) ORDER BY call.call_id FOR UPDATE OF call
 """
