@@ -1,0 +1,1 @@
+"""kill -9 of everything, under load, and the sum of all events afterwards."""
