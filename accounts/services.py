@@ -6,6 +6,8 @@ import secrets
 import string
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
+from ipaddress import ip_network
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -19,6 +21,8 @@ from accounts.selectors import key_digest, peppers
 KEY_ALPHABET = string.ascii_letters + string.digits
 KEY_RANDOM_CHARS = 32
 KEY_PREFIX_CHARS = len("sk-jeongsan-") + 8
+MAX_LIMIT = 2_000_000_000
+MAX_LIMIT_USD = Decimal(10**12)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,44 @@ def revoke_api_key(*, key: ApiKey, actor: str, now: datetime, reason: str = "") 
         locked.revoked_at, locked.revoked_by = now, actor
         locked.save(update_fields=["revoked_at", "revoked_by"])
         record_audit(actor=actor, action="revoke_api_key", subject=locked, reason=reason)
+    return locked
+
+
+@transaction.atomic
+def set_key_limits(
+    *,
+    key: ApiKey,
+    rpm: int | None,
+    tpm: int | None,
+    concurrency: int | None,
+    monthly_usd: Decimal | None,
+    allowed_ips: list[str] | None,
+    reason: str,
+    actor: str,
+) -> ApiKey:
+    """The key's limits, all of them; None sets none. They hold for the next call of every gateway.
+
+    `monthly_usd` is at list price, in a Korean month. `allowed_ips` are addresses or networks in CIDR notation.
+    Raises InvalidInput naming the field.
+    """
+    for field, count in (("rpm", rpm), ("tpm", tpm), ("concurrency", concurrency)):
+        if count is not None and not 0 <= count <= MAX_LIMIT:
+            raise InvalidInput(f"{field}: 0 to {MAX_LIMIT:,}", field=field)
+    if monthly_usd is not None and not (
+        monthly_usd.is_finite() and 0 <= monthly_usd < MAX_LIMIT_USD and monthly_usd == round(monthly_usd, 6)
+    ):
+        raise InvalidInput("monthly_usd: an amount with at most six decimals", field="monthly_usd")
+    locked = ApiKey.objects.select_for_update().get(pk=key.pk)
+    if locked.scope != ApiKey.Scope.CUSTOMER:
+        raise InvalidInput("key: an ingest key makes no calls", field="key")
+    before = _limits(locked)
+    locked.rpm_limit, locked.tpm_limit, locked.concurrency_limit = rpm, tpm, concurrency
+    locked.monthly_limit_usd, locked.allowed_ips = monthly_usd, _networks(allowed_ips)
+    after = _limits(locked)
+    if before != after:
+        locked.save(update_fields=["rpm_limit", "tpm_limit", "concurrency_limit", "monthly_limit_usd", "allowed_ips"])
+        data = {"before": before, "after": after}
+        record_audit(actor=actor, action="set_key_limits", subject=locked, reason=reason, data=data)
     return locked
 
 
@@ -149,3 +191,22 @@ def _validate(row: Customer | TaxProfile | SellerProfile) -> None:
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise InvalidInput(f"{field}: {messages[0]}", field=field) from None
+
+
+def _networks(texts: list[str] | None) -> list[str] | None:
+    if texts is None:
+        return None
+    try:
+        return [str(ip_network(text.strip())) for text in texts if text.strip()]
+    except ValueError as error:
+        raise InvalidInput(f"allowed_ips: {error}", field="allowed_ips") from None
+
+
+def _limits(key: ApiKey) -> dict[str, object]:
+    return {
+        "rpm": key.rpm_limit,
+        "tpm": key.tpm_limit,
+        "concurrency": key.concurrency_limit,
+        "monthly_usd": None if key.monthly_limit_usd is None else format(key.monthly_limit_usd.normalize(), "f"),
+        "allowed_ips": key.allowed_ips,
+    }

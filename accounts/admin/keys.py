@@ -19,7 +19,7 @@ from accounts.admin.filters import CustomerFilter
 from accounts.admin.operating import Operation, OperationForm, ReasonForm, ServiceAddAdmin
 from accounts.admin.reading import list_url
 from accounts.models import ApiKey, Customer
-from accounts.services import IssuedKey, create_api_key, revoke_api_key
+from accounts.services import IssuedKey, create_api_key, revoke_api_key, set_key_limits
 
 _USED_FORMS = "admin_used_key_forms"
 _REMEMBERED_FORMS = 20
@@ -61,6 +61,54 @@ class NewKeyForm(OperationForm):
         return answers
 
 
+class LimitsForm(ReasonForm):
+    """All limits of a key; what is left empty is not limited."""
+
+    rpm = forms.IntegerField(label=gettext_lazy("requests per minute"), required=False, min_value=0)
+    tpm = forms.IntegerField(label=gettext_lazy("tokens per minute"), required=False, min_value=0)
+    concurrency = forms.IntegerField(label=gettext_lazy("calls at a time"), required=False, min_value=0)
+    monthly_usd = forms.DecimalField(
+        label=gettext_lazy("USD per month"),
+        required=False,
+        min_value=0,
+        max_digits=20,
+        decimal_places=6,
+        help_text=gettext_lazy("At list price, in a Korean month."),
+    )
+    allowed_ips = forms.CharField(
+        label=gettext_lazy("networks"),
+        required=False,
+        max_length=2000,
+        help_text=gettext_lazy("Addresses or networks it may call from, separated by spaces: 203.0.113.0/24"),
+    )
+
+    def __init__(self, *args: Any, row: Any = None, **options: Any) -> None:
+        super().__init__(*args, row=row, **options)
+        self.order_fields(["rpm", "tpm", "concurrency", "monthly_usd", "allowed_ips", "reason"])
+        if row is not None:
+            self.initial |= {
+                "rpm": row.rpm_limit,
+                "tpm": row.tpm_limit,
+                "concurrency": row.concurrency_limit,
+                "monthly_usd": row.monthly_limit_usd,
+                "allowed_ips": " ".join(row.allowed_ips or []),
+            }
+
+
+def _limit(key: ApiKey, answers: dict[str, Any], actor: str) -> str:
+    set_key_limits(
+        key=key,
+        rpm=answers["rpm"],
+        tpm=answers["tpm"],
+        concurrency=answers["concurrency"],
+        monthly_usd=answers["monthly_usd"],
+        allowed_ips=answers["allowed_ips"].replace(",", " ").split() or None,
+        reason=answers["reason"],
+        actor=actor,
+    )
+    return _("Limits set: %(key)s") % {"key": key}
+
+
 def _revoke(key: ApiKey, answers: dict[str, Any], actor: str) -> str:
     revoke_api_key(key=key, actor=actor, now=timezone.now(), reason=answers["reason"])
     return _("Revoked: %(key)s") % {"key": key}
@@ -93,6 +141,14 @@ class ApiKeyAdmin(ServiceAddAdmin):
             applies=lambda key: key.revoked_at is None,
             is_bulk=True,
             run=_revoke,
+        ),
+        Operation(
+            name="limit",
+            label=gettext_lazy("Set limits"),
+            note=gettext_lazy("They hold for the next call. What is left empty is not limited."),
+            form=LimitsForm,
+            applies=lambda key: key.revoked_at is None and key.scope == ApiKey.Scope.CUSTOMER,
+            run=_limit,
         ),
     )
 
