@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from billing.adapters.eximbank import EximbankClient
-from billing.services import alerting, closing, delivering, exchange, reconciling, spending, steps
+from billing.services import alerting, closing, delivering, exchange, granting, reconciling, spending, steps, topping_up
 from usage.periods import KST, BillingMonth
 
 #: Rows a task drains before it makes room for others on its queue; the next beat goes on.
@@ -87,6 +87,18 @@ def alert_reconciliation() -> None:
         drift_percent=settings.DRIFT_ALERT_PERCENT,
         now=now,
     )
+
+
+@shared_task
+def request_top_ups() -> None:
+    """Tell customers whose prepayment runs low, once each until it is up again."""
+    topping_up.request_top_ups(now=timezone.now())
+
+
+@shared_task
+def expire_credits() -> None:
+    """Write off promotional credit that no bill can use any more."""
+    granting.expire_credits(now=timezone.now(), actor="beat expire_credits")
 
 
 @shared_task

@@ -3,7 +3,10 @@
 from django.urls import include, path
 
 from billing.api import (
+    AccountStatement,
+    AccountStatementCsv,
     ApiSchema,
+    BalanceNow,
     ExplainedLine,
     InvoiceCsvFile,
     InvoicePdfFile,
@@ -22,6 +25,9 @@ urlpatterns = [
     path("quote", Quotes.as_view(), name="quote"),
     path("prices", Prices.as_view(), name="prices"),
     path("usage", Usage.as_view(), name="usage"),
+    path("balance", BalanceNow.as_view(), name="balance"),
+    path("statement", AccountStatement.as_view(), name="statement"),
+    path("statement/csv", AccountStatementCsv.as_view(), name="statement_csv"),
     path("invoices", Invoices.as_view(), name="invoices"),
     path("invoices/preview", InvoicePreview.as_view(), name="invoice_preview"),
     path("invoices/<str:number>", OneInvoice.as_view(), name="invoice"),

@@ -50,6 +50,9 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "raise alerts": {"task": "billing.tasks.raise_alerts", "schedule": crontab(minute=37)},
     # In the small hours of Korea, when the days before are over and most statements of them are read in.
     "reconcile with upstreams": {"task": "billing.tasks.alert_reconciliation", "schedule": crontab(hour=19, minute=40)},
+    "tell of low prepayments": {"task": "billing.tasks.request_top_ups", "schedule": crontab(minute=47)},
+    # In the small hours of Korea, after a day has ended there.
+    "expire promotional credit": {"task": "billing.tasks.expire_credits", "schedule": crontab(hour=17, minute=30)},
     "mail alerts": {"task": "billing.tasks.send_alerts", "schedule": 60.0},
     # Looks; it does something only when a model that events wait for has got a price.
     "price what waited": {"task": "usage.tasks.rate_quarantine", "schedule": 120.0},

@@ -4,6 +4,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.i18n import set_language
 
+from portal.views.balance import BalancePage, StatementCsvPage
 from portal.views.consumption import UsagePage
 from portal.views.dashboard import DashboardPage
 from portal.views.explanation import InvoiceLinePage, InvoiceStatementPage
@@ -20,6 +21,8 @@ customer_pages = [
     path("usage/", UsagePage.as_view(), name="usage"),
     path("keys/", KeysPage.as_view(), name="keys"),
     path("keys/<int:key_id>/revoke/", RevokeKeyPage.as_view(), name="revoke_key"),
+    path("balance/", BalancePage.as_view(), name="balance"),
+    path("balance/statement.csv", StatementCsvPage.as_view(), name="statement_csv"),
     path("invoices/", InvoicesPage.as_view(), name="invoices"),
     path("invoices/<slug:number>.pdf", InvoicePdfPage.as_view(), name="invoice_pdf"),
     path("invoices/<slug:number>.ndjson", InvoiceStatementPage.as_view(), name="invoice_statement"),

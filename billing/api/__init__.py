@@ -1,5 +1,6 @@
-"""The REST API under /billing/v1/: usage, quotes and prices, invoices, and its description of itself."""
+"""The REST API under /billing/v1/: usage, quotes and prices, invoices, balances, and its description of itself."""
 
+from billing.api.balances import AccountStatement, AccountStatementCsv, BalanceNow
 from billing.api.explain import ExplainedLine
 from billing.api.invoices import InvoiceCsvFile, InvoicePdfFile, InvoicePreview, Invoices, OneInvoice
 from billing.api.prices import Prices
@@ -9,7 +10,10 @@ from billing.api.statements import InvoiceStatementFile
 from billing.api.usage import Usage
 
 __all__ = [
+    "AccountStatement",
+    "AccountStatementCsv",
     "ApiSchema",
+    "BalanceNow",
     "ExplainedLine",
     "InvoiceCsvFile",
     "InvoicePdfFile",

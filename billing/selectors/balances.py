@@ -36,7 +36,8 @@ class Balance:
 
 @dataclass(frozen=True)
 class StatementRow:
-    """One ledger transaction as one customer sees it: what it changed, and the balance after it.
+    """One ledger transaction as one customer sees it: what it changed, and the balance after it. Not its memo, which may
+    quote an operator's reason.
 
     `charged_krw` raised what the customer owes, `paid_krw` lowered it; both 0 where money only changed its place.
     """
@@ -44,7 +45,6 @@ class StatementRow:
     position: int
     occurred_on: date
     kind: str
-    memo: str
     invoice_number: str | None
     charged_krw: int
     paid_krw: int
@@ -95,14 +95,14 @@ def statement_rows(
             },
         )
         rows = cursor.fetchall()
-    for position, occurred_on, kind, memo, number, net, *after_it in rows:
+    for position, occurred_on, kind, number, net, *after_it in rows:
         balance = Balance(*(int(won) for won in after_it))
-        yield StatementRow(position, occurred_on, kind, memo, number, max(0, int(net)), max(0, -int(net)), balance)
+        yield StatementRow(position, occurred_on, kind, number, max(0, int(net)), max(0, -int(net)), balance)
 
 
 _STATEMENT = """
 WITH moved AS (
-    SELECT t.id, t.occurred_on, t.kind, t.memo, t.invoice_id,
+    SELECT t.id, t.occurred_on, t.kind, t.invoice_id,
            coalesce(sum(e.amount) FILTER (WHERE e.account = 'receivable'), 0) AS receivable,
            coalesce(-sum(e.amount) FILTER (WHERE e.account = 'unapplied'), 0) AS unapplied,
            coalesce(-sum(e.amount) FILTER (WHERE e.account = 'prepayments'), 0) AS prepaid
@@ -118,7 +118,7 @@ WITH moved AS (
            %(prepaid)s + sum(prepaid) OVER sorted AS prepaid_after
     FROM moved WINDOW sorted AS (ORDER BY occurred_on, id)
 )
-SELECT n.position, n.occurred_on, n.kind, n.memo, i.number, n.receivable - n.unapplied - n.prepaid,
+SELECT n.position, n.occurred_on, n.kind, i.number, n.receivable - n.unapplied - n.prepaid,
        n.receivable_after, n.unapplied_after, n.prepaid_after
 FROM numbered n LEFT JOIN billing_invoice i ON i.id = n.invoice_id
 WHERE n.position > %(after)s ORDER BY n.position LIMIT %(limit)s

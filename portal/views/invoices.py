@@ -38,10 +38,11 @@ class InvoicePage(CustomerPage):
             "invoice": invoice,
             "tax_invoice": getattr(invoice, "tax_invoice", None),
             "document": document,
-            "is_payable": invoice.status == Invoice.Status.ISSUED and document.total_krw > 0,
+            "is_payable": invoice.status == Invoice.Status.ISSUED,
             "is_sandbox": settings.TAX_PROVIDER == "sandbox",
-            "has_cache": any(line.cache_read_tokens for line in document.lines),
-            "has_months": any(line.month != document.month for line in document.lines),
+            "has_cache": any(line.cache_read_tokens for line in document.usage_lines),
+            "has_months": any(line.month != document.month for line in document.usage_lines),
+            "promotions": [(line.model_name, line.amount_krw) for line in document.promotion_lines],
             "formula": _formula(document),
             **_lines(document),
         }
@@ -69,9 +70,9 @@ def _document(invoice: Invoice) -> InvoiceDocument:
 
 def _lines(document: InvoiceDocument) -> dict[str, Any]:
     """The lines with their dollars as one column that adds up, as on the PDF."""
-    costs = formatting.column([Fraction(line.cost_usd) for line in document.lines])
+    costs = formatting.column([Fraction(line.cost_usd) for line in document.usage_lines])
     texts = [costs.text(cell) for cell in costs.cells]
-    return {"rows": list(zip(document.lines, texts, strict=True)), "cost": costs.text(costs.total)}
+    return {"rows": list(zip(document.usage_lines, texts, strict=True)), "cost": costs.text(costs.total)}
 
 
 def _formula(document: InvoiceDocument) -> dict[str, Any]:

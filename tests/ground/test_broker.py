@@ -179,6 +179,8 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
         "billing.tasks.deliver_due": "documents",
         "billing.tasks.fetch_rates": "low",
         "billing.tasks.raise_alerts": "low",
+        "billing.tasks.request_top_ups": "low",
+        "billing.tasks.expire_credits": "low",
         "billing.tasks.refresh_spending": "money",
         "billing.tasks.send_alerts": "low",
         "billing.tasks.sync_catalog": "low",
