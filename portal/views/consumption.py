@@ -1,4 +1,4 @@
-"""사용량: one month by day and by model."""
+"""사용량: one month by day, by model and by app."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from portal.selectors.customers import months_with_usage
 from portal.views.tenancy import CustomerPage
 from usage.periods import BillingMonth
 from usage.selectors import Consumption, open_quarantine, usage_by_day, usage_by_model
+from usage.selectors.apps import usage_by_app
+
+#: Of the ranking; the rest is one row.
+SHOWN_APPS = 20
 
 
 class UsagePage(CustomerPage):
@@ -20,8 +24,13 @@ class UsagePage(CustomerPage):
         month = self._month()
         by_day = usage_by_day(self.customer, month.first_on, month.last_on)
         by_model = usage_by_model(self.customer, month.first_on, month.last_on)
-        day_costs, model_costs = usd_columns(
-            [one.total.cost_usd for one in by_day], [one.total.cost_usd for one in by_model]
+        by_app = usage_by_app(self.customer, month.first_on, month.last_on)
+        apps, more = by_app[:SHOWN_APPS], by_app[SHOWN_APPS:]
+        more_apps = sum((one.total for one in more), Consumption())
+        day_costs, model_costs, app_costs = usd_columns(
+            [one.total.cost_usd for one in by_day],
+            [one.total.cost_usd for one in by_model],
+            [one.total.cost_usd for one in apps] + [more_apps.cost_usd] * bool(more),
         )
         context = {
             "month": month,
@@ -29,6 +38,10 @@ class UsagePage(CustomerPage):
             "days": by_day,
             "day_rows": list(zip(by_day, day_costs[0], strict=True)),
             "model_rows": list(zip(by_model, model_costs[0], strict=True)),
+            "app_rows": list(zip(apps, app_costs[0], strict=False)),
+            "more_apps": more_apps,
+            "more_apps_count": len(more),
+            "more_apps_cost": app_costs[0][-1] if more else "",
             "total": sum((one.total for one in by_day), Consumption()),
             "total_usd": day_costs[1],
             "quarantined_count": open_quarantine(self.customer, month).count(),

@@ -16,8 +16,10 @@ from portal.selectors.customers import issued_invoices
 from portal.views.tenancy import CustomerPage
 from usage.periods import KST
 from usage.selectors import Consumption, usage_by_day
+from usage.selectors.hours import last_hours
 
 RECENT_INVOICES = 3
+RECENT_HOURS = 48
 
 
 class DashboardPage(CustomerPage):
@@ -27,6 +29,7 @@ class DashboardPage(CustomerPage):
         month, today = self.this_month, self.now.astimezone(KST).date()
         preview = month_preview(self.customer, month, on=today)
         days = usage_by_day(self.customer, month.first_on, month.last_on)
+        hours = last_hours(self.customer, RECENT_HOURS, now=self.now)
         context = {
             "month": month,
             "today": today,
@@ -37,6 +40,8 @@ class DashboardPage(CustomerPage):
             "needs_tax_profile": any(isinstance(problem, NoTaxProfile) for problem in preview.problems),
             "late_usd": _late_usd(preview.bill),
             "days": days,
+            "hours": hours,
+            "used_hours": [one for one in hours if one.total.requests],
             "total": sum((one.total for one in days), Consumption()),
             "invoices": issued_invoices(self.customer).defer("document")[:RECENT_INVOICES],
         }

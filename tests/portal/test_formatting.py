@@ -91,6 +91,6 @@ def test_the_chart_has_a_place_for_every_day(month: str, days: int) -> None:
     assert len(chart["bars"]) == days
     assert chart["width"] == days * 10
     assert chart["scale"] == ["$5.00", "$2.50", "$0.00"]
-    assert [bar.day for bar in chart["bars"] if bar.height] == [last]
+    assert [bar.at for bar in chart["bars"] if bar.height] == [last]
     assert (chart["bars"][-1].x, chart["bars"][-1].y) == ((days - 1) * 10 + 1, Decimal("40.0"))
-    assert chart["highest_day"] == last
+    assert chart["highest_at"] == last

@@ -32,3 +32,8 @@ class UsageApp(models.Model):
 
     def __str__(self) -> str:
         return self.title or self.referer
+
+    @property
+    def is_others(self) -> bool:
+        """Whether this row stands for all apps beyond `MAX_APPS`."""
+        return (self.referer, self.title) == ("", OTHERS)
