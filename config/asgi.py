@@ -1,5 +1,6 @@
 """ASGI entry point: the edges by their addresses, Django for everything else."""
 
+import logging
 import os
 
 from django.core.asgi import get_asgi_application
@@ -18,3 +19,14 @@ from usage.api.intake import ingest_edge  # noqa: E402
 ROUTES: dict[tuple[str, str], Edge] = {**dict.fromkeys(CALLS, gateway_edge), ("POST", EVENTS): ingest_edge}
 
 application = Dispatcher(ROUTES, site)
+
+
+def path_only(record: logging.LogRecord) -> bool:
+    """A line of uvicorn's access log without what stands behind the question mark: it may be anything."""
+    if isinstance(record.args, tuple) and len(record.args) == 5:
+        client, method, path, version, status = record.args
+        record.args = (client, method, str(path).partition("?")[0], version, status)
+    return True
+
+
+logging.getLogger("uvicorn.access").addFilter(path_only)

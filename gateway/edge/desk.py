@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, connections
+from django.db import Error as AnyDatabaseError
+from django.db import InterfaceError, OperationalError, connections
 
 from gateway.calls import Admission, Answering, Caller, CallRefused, CallRequest, Outcome, Settled
 from gateway.services.admitting import admit_calls
@@ -74,15 +75,12 @@ class Desk:
         async def extend() -> None:
             await self._apart(lambda: extend_leases(instance=self.instance, now=_now()))
 
-        async def drain() -> None:
-            await self._apart(lambda: drain_spool(path=self._spool.path, now=_now()))
-
         await _tolerantly(learn)
         for seconds, chore in (
             (TARGETS_EVERY_SECONDS, learn),
             (NOTE_EVERY_SECONDS, note),
             (LEASE_EVERY_SECONDS, extend),
-            (SPOOL_EVERY_SECONDS, drain),
+            (SPOOL_EVERY_SECONDS, self._drain),
         ):
             self._chores.append(asyncio.create_task(_again_and_again(seconds, chore)))
 
@@ -95,6 +93,7 @@ class Desk:
             await asyncio.gather(*self._late, return_exceptions=True)
         await self._settling.close()
         await self._admitting.close()
+        await _tolerantly(self._drain)
         self._thread.submit(connections.close_all)
         self._thread.shutdown()
 
@@ -106,7 +105,7 @@ class Desk:
             pass  # not in memory: the database is asked, and not from this thread
         try:
             return await self._apart(lambda: find_caller(key_text, now=_now()))
-        except DatabaseError:
+        except AnyDatabaseError:
             raise away() from None
 
     async def admit(self, request: CallRequest) -> Admission:
@@ -114,7 +113,7 @@ class Desk:
         try:
             async with asyncio.timeout(ADMIT_SECONDS):
                 answer = await self._admitting.submit(request)
-        except (DatabaseError, TimeoutError) as error:
+        except (AnyDatabaseError, TimeoutError) as error:
             logger.error("admission failed: %s", type(error).__name__)
             raise away() from None
         if isinstance(answer, CallRefused):
@@ -141,13 +140,16 @@ class Desk:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
+    async def _drain(self) -> None:
+        await self._apart(lambda: drain_spool(path=self._spool.path, now=_now()))
+
     async def _apart(self, work: Callable[[], T]) -> T:
         """Run database work in the chores' thread; a connection that broke is not used again."""
 
         def run() -> T:
             try:
-                return work()
-            except DatabaseError:
+                return _twice(work)
+            except AnyDatabaseError:
                 connections.close_all()
                 raise
 
@@ -164,7 +166,16 @@ def _admit(requests: Sequence[CallRequest]) -> list[Admission | CallRefused]:
 
 
 def _settle(outcomes: Sequence[Outcome]) -> list[Settled]:
-    return settle_calls(outcomes, now=_now())
+    return _twice(lambda: settle_calls(outcomes, now=_now()))
+
+
+def _twice(work: Callable[[], T]) -> T:
+    """Do what may be repeated; once more, over a new connection, where the kept one turns out to be dead."""
+    try:
+        return work()
+    except (OperationalError, InterfaceError):
+        connections.close_all()
+        return work()
 
 
 async def _again_and_again(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:

@@ -8,7 +8,6 @@ read to its end, within bounds, and billed by what it says.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -232,8 +231,9 @@ class Relay:
             last = await self._pump(opened)
         finally:
             watcher.cancel()
-        with contextlib.suppress(Exception):
-            await self._send({"type": "http.response.body", "body": last})
+        # To one that takes nothing the server is left to close the connection.
+        if self._gone_at is None:
+            await self._pass_on(last, is_last=True)
 
     async def _pump(self, opened: Opened) -> bytes:
         """Pass the stream on until it ends, and settle. The bytes that may go out only now are returned."""
@@ -287,11 +287,11 @@ class Relay:
         if passed and self._gone_at is None:
             await self._pass_on(passed[0] if len(passed) == 1 else b"".join(passed))
 
-    async def _pass_on(self, body: bytes) -> None:
+    async def _pass_on(self, body: bytes, *, is_last: bool = False) -> None:
         """Send to the client; one that takes nothing for long is as good as gone."""
         try:
             async with asyncio.timeout(self._around.bounds.client_stall_seconds):
-                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
         except (OSError, TimeoutError):
             self._gone_at = self._loop.time()
 
