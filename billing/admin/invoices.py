@@ -38,6 +38,7 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     InvoicePdf,
+    InvoiceStatement,
     LedgerTransaction,
     NumberSequence,
     TaxInvoice,
@@ -58,6 +59,11 @@ class TaxStateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(tax_invoice__status=self.value()) if self.value() else queryset
+
+
+class StatementInline(ReadOnlyInline):
+    model = InvoiceStatement
+    fields = ("events", "digest", "created_at")
 
 
 class LineInline(ReadOnlyInline):
@@ -96,7 +102,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_select_related = ("customer", "tax_invoice")
     search_fields = ("number", "customer__slug", "customer__name")
     ordering = ("-month", "-number")
-    inlines = (LineInline,)
+    inlines = (
+        StatementInline,
+        LineInline,
+    )
     operations = (
         *INVOICE_OPERATIONS,
         Operation(

@@ -28,6 +28,7 @@ from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.selectors.previews import MonthPreview, month_preview
 from billing.services.delivering import ensure_invoice_pdf
+from billing.services.stating import ensure_statement
 from catalog.money import decimal_text
 from usage.api.reading import bad_cursor, decode_cursor, encode_cursor, read_limit, read_month, read_params
 from usage.periods import KST, BillingMonth
@@ -76,6 +77,13 @@ class InvoiceLineDocument(serializers.Serializer):
     promotion = AmountDocument(help_text="How much of this usage line's supply the promotions below take off.")
 
 
+class StatementDocument(serializers.Serializer):
+    """What the file of the invoice's events has to come to."""
+
+    events = serializers.IntegerField()
+    digest = serializers.CharField(help_text="SHA-256 over their hash chain, as the PDF prints it.")
+
+
 class InvoiceHeadDocument(serializers.Serializer):
     """An invoice without its lines."""
 
@@ -97,6 +105,7 @@ class InvoiceWholeDocument(InvoiceHeadDocument):
     margin = serializers.CharField(help_text="Share of the selling price.")
     rounding = serializers.CharField()
     exchange = ExchangeDocument()
+    statement = StatementDocument(allow_null=True, help_text="null once the events are archived without it.")
     deposit_code = serializers.CharField(help_text="What to write as the depositor's name (입금자명).")
     lines = InvoiceLineDocument(many=True)
 
@@ -195,6 +204,7 @@ class OneInvoice(APIView):
         read_params(request, names=frozenset())
         invoice = invoice_of(asking(request), number)
         document = frozen(invoice)
+        statement = ensure_statement(invoice=invoice, now=timezone.now())
         return Response(
             {
                 **_head_json(invoice),
@@ -202,6 +212,7 @@ class OneInvoice(APIView):
                 "rounding": document.rounding,
                 "exchange": exchange_json(document.exchange),
                 "deposit_code": document.deposit_code,
+                "statement": None if statement is None else {"events": statement.events, "digest": statement.digest},
                 "lines": [line_json(line) for line in document.lines],
             }
         )

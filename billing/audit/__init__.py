@@ -46,6 +46,7 @@ GUARDS = [
     ("billing_marginrule", "margin_rule_is_history"),
     ("billing_exchangerate", "rows_are_never_changed"),
     ("billing_invoicepdf", "rows_are_never_changed"),
+    ("billing_invoicestatement", "rows_are_never_changed"),
     ("billing_payment", "payment_stays_as_received"),
     ("billing_prepayment", "prepayment_moves_by_its_rows"),
     ("billing_promotionalcredit", "promotional_credit_moves_by_its_rows"),

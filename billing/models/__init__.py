@@ -4,7 +4,7 @@ from billing.models.alerts import Alert
 from billing.models.contracts import ExchangeRate, HolidayOverride, MarginRule
 from billing.models.credit_notes import CreditNote, CreditNoteLine, PriceCorrection
 from billing.models.deliveries import Delivery
-from billing.models.invoices import Invoice, InvoiceLine, InvoicePdf, NumberSequence
+from billing.models.invoices import Invoice, InvoiceLine, InvoicePdf, InvoiceStatement, NumberSequence
 from billing.models.ledger import LedgerEntry, LedgerTransaction
 from billing.models.payments import (
     Allocation,
@@ -36,6 +36,7 @@ __all__ = [
     "Invoice",
     "InvoiceLine",
     "InvoicePdf",
+    "InvoiceStatement",
     "LedgerEntry",
     "LedgerTransaction",
     "MarginRule",

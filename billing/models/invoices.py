@@ -199,6 +199,22 @@ class InvoicePdf(models.Model):
         return f"{self.invoice_id} {self.sha256[:12]}"
 
 
+class InvoiceStatement(models.Model):
+    """How many events an invoice bills, and the digest of their hash chain (`billing.statements`)."""
+
+    invoice = models.OneToOneField(Invoice, models.PROTECT, related_name="statement", verbose_name=_("invoice"))
+    events = models.BigIntegerField(_("events"))
+    digest = models.CharField("SHA-256", max_length=64)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("invoice statement")
+        verbose_name_plural = _("invoice statements")
+
+    def __str__(self) -> str:
+        return f"{self.invoice_id} {self.digest[:12]}"
+
+
 class NumberSequence(models.Model):
     """The last number given in a series. Its row is locked last in the issuing transaction, so a rollback leaves no gap."""
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from django.template import Context, Engine
 
 from billing.documents import InvoiceDocument
-from billing.pdf.content import invoice_content
+from billing.pdf.content import Statement, invoice_content
 from billing.pdf.errors import MissingFont, MissingLibrary, RenderingError, UnknownTemplate
 
 __all__ = [
@@ -32,21 +32,22 @@ TEMPLATE_VERSION = 1
 _ENGINE = Engine(dirs=[str(Path(__file__).resolve().parents[2] / "templates")])
 
 
-def render_invoice(document: InvoiceDocument) -> bytes:
+def render_invoice(document: InvoiceDocument, *, statement: Statement | None = None) -> bytes:
     """The PDF of an invoice: A4, embedded subset of NanumGothic, title, author and date set, no clock read.
 
+    `statement` is how many events it bills and the digest of their hash chain; printed where it is given.
     Thread safe. Raises `RenderingError` (see `billing.pdf.errors`).
     """
-    pdf: bytes = _press().print_html(invoice_html(document))
+    pdf: bytes = _press().print_html(invoice_html(document, statement=statement))
     return pdf
 
 
-def invoice_html(document: InvoiceDocument) -> str:
+def invoice_html(document: InvoiceDocument, *, statement: Statement | None = None) -> str:
     """The page that is printed. Raises `UnknownTemplate` for a document of another version."""
     if document.template_version != TEMPLATE_VERSION:
         raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
     template = _ENGINE.get_template(f"invoices/{document.locale}/invoice.html")
-    return template.render(Context(invoice_content(document)))
+    return template.render(Context(invoice_content(document, statement)))
 
 
 def require_printing() -> None:

@@ -15,8 +15,13 @@ from catalog.money import decimal_text
 _FORMULA_DECIMALS = 12
 
 
-def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
+#: How many events an invoice bills, and the digest of their hash chain.
+Statement = tuple[int, str]
+
+
+def invoice_content(document: InvoiceDocument, statement: Statement | None = None) -> dict[str, Any]:
     """Everything the templates print; text, lists of it, and whether a part is printed at all."""
+    events, digest = statement or (0, "")
     locale = document.locale
     column = formatting.column([Fraction(line.cost_usd) for line in document.usage_lines])
     groups = _groups(document, column)
@@ -60,6 +65,8 @@ def invoice_content(document: InvoiceDocument) -> dict[str, Any]:
         "cost": column.text(column.total),
         "cost_is_exact": column.is_exact,
         "formula": _formula(document),
+        "events": f"{events:,}" if events else "",
+        "digest": [digest[start : start + 16] for start in range(0, len(digest), 16)],
     }
 
 

@@ -16,11 +16,12 @@ from accounts.models import Customer
 from billing.statements import StatementHead, foot_line
 from usage.models import UsageRollup
 from usage.periods import BillingMonth
+from usage.selectors.archives import require_events
 
 _FETCHED_ROWS = 2_000
 
-# Columns as in billing.statements.COLUMNS. Decisions about quarantined events count: rated ones at the cost they were
-# given, excluded ones not at all.
+# Columns as in billing.statements.COLUMNS. Later decisions count: a quarantined event that was rated stands at that cost,
+# one that was excluded or withdrawn not at all.
 _LINES = """
 SELECT event.occurred_at, event.event_id, coalesce(held.cost_usd, event.cost_usd) AS cost_usd,
        json_build_array(
@@ -34,7 +35,9 @@ LEFT JOIN usage_quarantinedevent AS held ON held.customer_id = event.customer_id
 JOIN catalog_model AS model ON model.id = coalesce(held.model_id, event.model_id)
 WHERE event.customer_id = %(customer)s AND event.billing_month = %(month)s
   AND event.occurred_at >= %(first_at)s AND event.occurred_at < %(end_at)s
-  AND coalesce(held.cost_usd, event.cost_usd) IS NOT NULL AND held.status IS DISTINCT FROM 'excluded'
+  AND coalesce(held.cost_usd, event.cost_usd) IS NOT NULL
+  AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS gone
+                  WHERE gone.customer_id = event.customer_id AND gone.event_id = event.event_id)
 """
 _CHAIN = f"""
 SELECT count(*), coalesce(sum(cost_usd), 0), jeongsan_chain(line ORDER BY occurred_at, event_id COLLATE "C")
@@ -44,13 +47,18 @@ _ORDERED = f'SELECT line FROM ({_LINES}) AS lines ORDER BY occurred_at, event_id
 
 
 def statement_digest(customer: Customer, month: BillingMonth) -> tuple[int, str]:
-    """How many events the month bills, and their digest (64 hexadecimal digits)."""
+    """How many events the month bills, and their digest (64 hexadecimal digits).
+
+    Raises EventsArchived where some of them stand in files.
+    """
+    require_events(customer, billing_month=month)
     head, chain = _summed(_parameters(customer, month), customer, month)
     return head.events, head.digest(chain)
 
 
 def statement_lines(customer: Customer, month: BillingMonth) -> Iterator[str]:
     """The whole file, line by line without line breaks; read through one cursor, so it needs the memory of a batch."""
+    require_events(customer, billing_month=month)
     parameters = _parameters(customer, month)
     with transaction.atomic():
         head, chain = _summed(parameters, customer, month)

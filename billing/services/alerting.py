@@ -37,9 +37,7 @@ def raise_alert(*, kind: Alert.Kind, subject: str, detail: Mapping[str, Any], no
     """Write an alert; None when one about the same subject is open already."""
     try:
         with transaction.atomic():
-            return Alert.objects.create(
-                kind=kind, subject=subject[:SUBJECT_CHARS], detail=dict(detail), created_at=now
-            )
+            return Alert.objects.create(kind=kind, subject=subject[:SUBJECT_CHARS], detail=dict(detail), created_at=now)
     except IntegrityError:
         return None
 

@@ -30,6 +30,7 @@ from billing.errors import TaxDeadlinePassed
 from billing.mail import invoice_email, top_up_email
 from billing.models import Delivery, Invoice, InvoicePdf, TaxInvoice
 from billing.pdf import render_invoice
+from billing.services.stating import ensure_statement
 from billing.services.taxing import requeue_tax_invoice, send_tax_invoice
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,10 @@ def ensure_invoice_pdf(*, invoice: Invoice, now: datetime) -> InvoicePdf:
     kept = InvoicePdf.objects.filter(invoice=invoice).first()
     if kept is not None:
         return kept
-    content = render_invoice(_document(invoice))
+    statement = ensure_statement(invoice=invoice, now=now)
+    content = render_invoice(
+        _document(invoice), statement=None if statement is None else (statement.events, statement.digest)
+    )
     try:
         with transaction.atomic():
             return InvoicePdf.objects.create(

@@ -15,6 +15,7 @@ from billing.documents import InvoiceDocument
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.services.delivering import ensure_invoice_pdf
+from billing.services.stating import ensure_statement
 from portal.selectors.customers import issued_invoices
 from portal.views.tenancy import CustomerPage
 
@@ -44,6 +45,7 @@ class InvoicePage(CustomerPage):
             "has_months": any(line.month != document.month for line in document.usage_lines),
             "promotions": [(line.model_name, line.amount_krw) for line in document.promotion_lines],
             "formula": _formula(document),
+            "statement": ensure_statement(invoice=invoice, now=self.now),
             **_lines(document),
         }
         return self.render("invoice.html", context)

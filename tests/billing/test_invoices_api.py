@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+from pypdf import PdfReader
 
 from accounts.models import Customer
 from billing.models import Invoice
 from billing.selectors.previews import month_preview
+from billing.selectors.statements import statement_digest
 from billing.statements import read_statement
 from tests.billing.month import LATER, NOVEMBER, OCTOBER, close, open_house, publish, tenant, use
 from tests.usage_api.asking import asked, get, key_of, refused
@@ -54,6 +57,8 @@ def test_list_and_one_invoice_say_what_was_issued(gaon: Customer) -> None:
     assert asked(secret, INVOICES, status="void")["rows"] == []
     whole = asked(secret, f"{INVOICES}/{invoice.number}")
     assert {name: whole[name] for name in head} == head
+    events, digest = statement_digest(gaon, OCTOBER)
+    assert whole["statement"] == {"events": events, "digest": digest} == {"events": 2, "digest": digest}
     assert whole["exchange"] == {
         "rule": "month_end",
         "rate": "1400",
@@ -95,6 +100,10 @@ def test_files_are_what_was_mailed_and_what_adds_up(gaon: Customer) -> None:
     pdf = get(secret, f"{INVOICES}/{invoice.number}/pdf")
     assert pdf.headers["Content-Type"] == "application/pdf"
     assert pdf.content == bytes(invoice.pdf.content)
+    text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.content)).pages)
+    _events, digest = statement_digest(gaon, OCTOBER)
+    printed = " ".join(digest[start : start + 16] for start in range(0, 64, 16))
+    assert f"요청 2건 · SHA-256 {printed}" in " ".join(text.split())
     answer = get(secret, f"{INVOICES}/{invoice.number}/csv")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="INV-202610-0001.csv"'
     assert answer.content.decode("utf-8-sig").splitlines() == [

@@ -15,6 +15,7 @@ from billing.selectors.statements import statement_digest, statement_lines
 from billing.statements import COLUMNS, Statement, StatementError, read_statement
 from tests.billing.commands import run
 from tests.billing.month import LATER, NOVEMBER, OCTOBER, close, open_house, tenant, use
+from usage.services.replacing import exclude_priced_event
 
 pytestmark = pytest.mark.django_db
 
@@ -122,3 +123,8 @@ def test_the_command_checks_a_file_against_the_paper(gaon: Customer, tmp_path: P
     assert (code, answer) == (1, {"valid": False, "reason": "line 5: not JSON"})
     code, answer = run("verify_statement", str(tmp_path / "none"))
     assert (code, answer["error"]["field"]) == (2, "file")
+
+
+def test_what_was_taken_back_is_in_no_statement(gaon: Customer) -> None:
+    exclude_priced_event(customer_id=gaon.pk, event_id="b", reason="twice", actor="tests", now=LATER)
+    assert [json.loads(line)[0] for line in list(statement_lines(gaon, OCTOBER))[1:-1]] == ["a", '너\\"']
