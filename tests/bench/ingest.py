@@ -1,84 +1,112 @@
-"""How fast events are metered, against what the database itself can take.
+"""How fast events are metered over HTTP, against what the database itself can take.
 
-The yardstick is `COPY` alone, of the very rows, already encoded, into a table of the same shape with the same indexes,
-in the same run. Metering is measured as a call of the service (parse, resolve, price, claim, store, sum), not over HTTP.
+One server process as it is deployed; a million events are there already. The yardstick is `COPY` alone, of the very rows,
+already encoded, into a table of the same shape with the same indexes and the same million rows, in turns with the rest.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import multiprocessing
+import os
+import socket
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from django.db import connection
 
-from accounts.services import create_customer
+from accounts.services import create_api_key, create_customer
 from catalog.models import Model, Price, Provider
 from catalog.pricing import PriceSheet, Quantities
-from tests.bench.clients import meter
+from config import env
+from tests.bench.clients import Connection, Target, post_batches, post_many, post_singles
+from tests.bench.events import BATCH_EVENTS, CUSTOMERS, MODELS, MONTH_SECONDS, NOW, START, make_batches
+from tests.bench.peers import peer_prices
 from tests.bench.report import Measured
-from usage.services.ingesting import Status, ingest_events
 
-BATCH_EVENTS = 1_000
+PRELOADED_EVENTS = 1_000_000
 ROUNDS = 5
-BATCHES_PER_ROUND = 4
+BATCHES = 8  # a round and client
 CLIENTS = 4
-CUSTOMERS = 50
-DAYS = 31
+SINGLES_AT_ONCE, SINGLES_EACH = 16, 150
 PRICED_EVENTS = 20_000
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
-START = datetime(2026, 9, 30, 15, 0, tzinfo=UTC)  # 1 October in Korea
-MODELS = ("openai/gpt-5-mini", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-pro", "openai/gpt-5")
 COMPONENTS = {"prompt": "0.0000025", "completion": "0.00001", "input_cache_read": "0.00000025"}
-
-Batch = list[bytes]
 
 _YARDSTICK = """
 CREATE TABLE bench_event (LIKE usage_event INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)
     PARTITION BY RANGE (occurred_at);
 CREATE TABLE bench_event_2026_10 PARTITION OF bench_event FOR VALUES FROM ('2026-09-30T15:00Z') TO ('2026-10-31T15:00Z');
 """
+#: The same event a million times, under ids of its own, in time order, spread over customers and the month.
+_PRELOAD = """
+WITH made AS (
+    SELECT {made} FROM (SELECT * FROM usage_event LIMIT 1) AS template, generate_series(0, %(events)s - 1) AS number
+), keys AS (
+    INSERT INTO usage_event_key (customer_id, event_id, body_hash, occurred_at)
+    SELECT customer_id, event_id, body_hash, occurred_at FROM made
+)
+INSERT INTO usage_event SELECT * FROM made
+"""
+_MADE = {
+    "seq": "nextval('usage_event_seq_seq') AS seq",
+    "customer_id": "(%(customers)s::bigint[])[1 + number %% %(count)s] AS customer_id",
+    "event_id": "'gen-preloaded-' || lpad(number::text, 9, '0') AS event_id",
+    "occurred_at": "%(start)s::timestamptz + number * %(step)s::interval AS occurred_at",
+}
 
 
 def measure() -> Measured:
     """Rates in events per second: medians over rounds in which the ways take turns."""
-    _prepare()
-    rows = _encoded_rows(ROUNDS * BATCHES_PER_ROUND)
-    copied, fresh, again = [], [], []
-    for number in range(ROUNDS):
-        batches = make_batches(f"round{number}", BATCHES_PER_ROUND)
-        own_rows = rows[number * BATCHES_PER_ROUND : (number + 1) * BATCHES_PER_ROUND]
-        copied.append(_rate(lambda own_rows=own_rows: [_copy(batch) for batch in own_rows]))
-        fresh.append(_rate(lambda batches=batches: meter_batches(batches, Status.ACCEPTED)))
-        again.append(_rate(lambda batches=batches: meter_batches(batches, Status.DUPLICATE)))
-    parallel = _rate_of_clients()
-    copy, one, replay = (statistics.median(rates) for rates in (copied, fresh, again))
+    secret = _prepare()
+    with _server() as port:
+        target = Target(port, secret)
+        client = Connection(target)
+        rows = _prepared_rows(target, client)
+        copied, fresh, again, parallel = [], [], [], []
+        for number in range(ROUNDS):
+            requests = [target.request(batch) for batch in make_batches(f"round{number}", BATCHES)]
+            own_rows = rows[number * BATCHES : (number + 1) * BATCHES]
+            copied.append(_rate(partial(_copy, own_rows)))
+            fresh.append(_rate(partial(post_batches, client, requests, "accepted")))
+            again.append(_rate(partial(post_batches, client, requests, "duplicate")))
+            parallel.append(_rate_of_clients(target, number))
+        singles = statistics.median(_rate_of_singles(target, number) for number in range(3))
+    copy, one, replay, four = (statistics.median(rates) for rates in (copied, fresh, again, parallel))
     ours, plain = _pricing_rates()
+    peers, remarks = peer_prices(ours)
     return Measured(
         name="ingest",
         ratios={
             "c1_vs_copy": round(one / copy, 3),
-            "c4_vs_copy": round(parallel / copy, 3),
+            "c4_vs_copy": round(four / copy, 3),
             "replay_vs_fresh": round(replay / one, 3),
             "pricing_vs_decimal": round(ours / plain, 3),
         },
         figures={
-            "measured_path": "service call in batches of 1,000, not HTTP",
+            "measured_path": "HTTP, one server process, batches of 1,000, a million events there before",
             "copy_alone_events_per_s": round(copy),
-            "ingest_1_process_events_per_s": round(one),
-            "ingest_4_processes_events_per_s": round(parallel),
-            "replay_1_process_events_per_s": round(replay),
+            "ingest_1_client_events_per_s": round(one),
+            "ingest_4_clients_events_per_s": round(four),
+            "replay_1_client_events_per_s": round(replay),
+            "single_posts_per_s": round(singles),
             "pricing_per_s": round(ours),
             "plain_decimal_dot_per_s": round(plain),
+            **{name: round(rate) for name, rate in peers.items()},
+            **remarks,
         },
     )
 
 
-def _prepare() -> None:
+def _prepare() -> str:
+    """Customers, models and prices; the secret of an ingest key."""
     for number in range(CUSTOMERS):
         create_customer(slug=f"bench-{number}", name="bench", actor="bench")
     for model_id in MODELS:
@@ -93,85 +121,104 @@ def _prepare() -> None:
             source="bench",
             created_by="bench",
         )
+    return create_api_key(customer=None, name="bench", actor="bench").secret
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[int]:
+    """The site in one process; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--no-access-log"]
+    # A client waits while the others take their turns.
+    command += ["--log-level", "warning", "--timeout-keep-alive", "600"]
+    with subprocess.Popen(command, cwd=env.REPOSITORY, env=os.environ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the server did not start")
+                time.sleep(0.1)
+            yield port
+        finally:
+            process.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _prepared_rows(target: Target, client: Connection) -> list[bytes]:
+    """Warm everything up, fill both tables, and return batches of rows as COPY text."""
+    warm = [target.request(batch) for batch in make_batches("encoded", ROUNDS * BATCHES)]
+    post_batches(client, warm, "accepted")
     with connection.cursor() as cursor:
+        with cursor.copy("COPY (SELECT * FROM usage_event ORDER BY seq) TO STDOUT") as copy:
+            rows = [bytes(row) for row in copy]
+        cursor.execute("SELECT array_agg(id ORDER BY id) FROM accounts_customer")
+        [customers] = cursor.fetchone()
+        cursor.execute("SELECT * FROM usage_event LIMIT 0")
+        made = ", ".join(_MADE.get(column.name, f"template.{column.name}") for column in cursor.description)
+        cursor.execute(
+            _PRELOAD.format(made=made),
+            {
+                "customers": customers,
+                "count": len(customers),
+                "start": START,
+                "step": f"{MONTH_SECONDS / PRELOADED_EVENTS} seconds",
+                "events": PRELOADED_EVENTS,
+            },
+        )
         cursor.execute(_YARDSTICK)
-
-
-def make_batches(label: str, count: int) -> list[Batch]:
-    """Batches of events that nobody sent before: in time order, a few hours each, over all customers and models."""
-    return [
-        [_line(f"gen-{label}-{number:09}", number) for number in range(first, first + BATCH_EVENTS)]
-        for first in range(0, count * BATCH_EVENTS, BATCH_EVENTS)
-    ]
-
-
-def _line(event_id: str, number: int) -> bytes:
-    prompt, completion = 200 + number * 37 % 20_000, 1 + number * 11 % 2_000
-    event = {
-        "id": event_id,
-        "customer": f"bench-{number % CUSTOMERS}",
-        "requested_model": "openrouter/auto",
-        "model": MODELS[number % len(MODELS)],
-        "occurred_at": (START + timedelta(seconds=number * 5 // 2 % (DAYS * 86400))).isoformat(),
-        "dialect": "openrouter",
-        "usage": {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-            "cost": 0.001875,
-            "is_byok": False,
-            "prompt_tokens_details": {"cached_tokens": prompt // 3, "audio_tokens": 0},
-            "cost_details": {"upstream_inference_cost": None},
-            "completion_tokens_details": {"reasoning_tokens": completion // 2},
-        },
-        "app": {"title": "Help desk", "referer": "https://desk.example"},
-    }
-    return json.dumps(event).encode()
-
-
-def _encoded_rows(batches: int) -> list[bytes]:
-    """Batches of rows as COPY text, taken from events that were metered for it."""
-    meter_batches(make_batches("encoded", batches), Status.ACCEPTED)
-    with connection.cursor() as cursor, cursor.copy("COPY (SELECT * FROM usage_event ORDER BY seq) TO STDOUT") as copy:
-        rows = [bytes(row) for row in copy]
+        cursor.execute("INSERT INTO bench_event SELECT * FROM usage_event WHERE event_id LIKE 'gen-preloaded-%'")
+        cursor.execute("VACUUM ANALYZE usage_event, usage_event_key, bench_event")
+        cursor.execute("CHECKPOINT")
     return [b"".join(rows[first : first + BATCH_EVENTS]) for first in range(0, len(rows), BATCH_EVENTS)]
 
 
-def _copy(rows: bytes) -> None:
-    with connection.cursor() as cursor, cursor.copy("COPY bench_event FROM STDIN") as copy:
-        copy.write(rows)
-
-
-def meter_batches(batches: Sequence[Batch], expected: Status) -> None:
-    """Send the batches one after the other; every event must come out as expected, and priced."""
-    for batch in batches:
-        results = ingest_events(lines=batch, now=NOW, actor="bench")
-        if any(result.status is not expected or result.quarantine_code for result in results):
-            raise RuntimeError(f"a benchmark's events must be {expected}")
+def _copy(batches: list[bytes]) -> None:
+    for rows in batches:
+        with connection.cursor() as cursor, cursor.copy("COPY bench_event FROM STDIN") as copy:
+            copy.write(rows)
 
 
 def _rate(work: Callable[[], object]) -> float:
     begin = time.perf_counter()
     work()
-    return BATCHES_PER_ROUND * BATCH_EVENTS / (time.perf_counter() - begin)
+    return BATCHES * BATCH_EVENTS / (time.perf_counter() - begin)
 
 
-def _rate_of_clients() -> float:
-    """Four processes at once, each with batches of its own; from the common start until the last one ends."""
-    batches = ROUNDS * BATCHES_PER_ROUND // CLIENTS * 2
+def _rate_of_clients(target: Target, number: int) -> float:
+    """Four processes at once, each with batches of its own."""
+    seconds = _seconds(post_many, [(target, f"client{number}-{which}", BATCHES) for which in range(CLIENTS)])
+    return CLIENTS * BATCHES * BATCH_EVENTS / seconds
+
+
+def _rate_of_singles(target: Target, number: int) -> float:
+    """Sixteen connections at once that send single events."""
+    seconds = _seconds(post_singles, [(target, f"single{number}", SINGLES_AT_ONCE, SINGLES_EACH)])
+    return SINGLES_AT_ONCE * SINGLES_EACH / seconds
+
+
+def _seconds(work: Callable[..., None], clients: list[tuple[Any, ...]]) -> float:
+    """From the moment at which all clients are ready until the last is done."""
     context = multiprocessing.get_context("spawn")
-    ready = context.Barrier(CLIENTS + 1)
-    clients = [context.Process(target=meter, args=(number, ready, batches)) for number in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    ready.wait(timeout=60)
+    ready, done = context.Barrier(len(clients) + 1), context.Barrier(len(clients) + 1)
+    processes = [context.Process(target=work, args=(*arguments, ready, done)) for arguments in clients]
+    for process in processes:
+        process.start()
+    ready.wait(timeout=120)
     begin = time.perf_counter()
-    for client in clients:
-        client.join()
-    elapsed_seconds = time.perf_counter() - begin
-    if any(client.exitcode for client in clients):
-        raise RuntimeError("a client failed")
-    return CLIENTS * batches * BATCH_EVENTS / elapsed_seconds
+    done.wait(timeout=120)
+    seconds = time.perf_counter() - begin
+    for process in processes:
+        process.join()
+    return seconds
 
 
 def _pricing_rates() -> tuple[float, float]:
@@ -185,7 +232,7 @@ def _pricing_rates() -> tuple[float, float]:
     for _ in range(ROUNDS):
         begin = time.perf_counter()
         for each in quantities:
-            sheet.cost(each, at=NOW)
+            sheet.total_usd(each, at=NOW)
         middle = time.perf_counter()
         for u, v, w, x, y in counts:
             a * u + b * v + c * w + d * x + e * y
