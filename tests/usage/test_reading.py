@@ -70,6 +70,11 @@ def test_a_document_that_is_no_array_is_refused(body: bytes) -> None:
         list(json_items(body))
 
 
+def test_millions_of_open_brackets_are_not_looked_at_to_their_end() -> None:
+    with pytest.raises(InvalidJson, match="nested too deeply"):
+        list(json_items(b"[" * 8_000_000))
+
+
 def test_a_million_items_are_not_cut_out_before_anybody_asks() -> None:
     items = iter(json_items(b"[" + b"0," * 2_000_000 + b"0]"))
     assert [next(items) for _ in range(3)] == [b"0", b"0", b"0"]

@@ -25,6 +25,7 @@ BOM = b"\xef\xbb\xbf"
 _CHUNK_BYTES = 256 * 1024
 _BLANK = b" \t\r\n"
 _KEPT_BYTES = MAX_EVENT_BYTES + 1
+_MAX_DEPTH = 100_000  # no event's item is kept beyond a depth of 64; millions of brackets are looked at one by one
 _FAST_COMMAS = 1_000_000  # beyond, an array could have millions of items: they are not cut out all at once
 _STRUCTURE = re.compile(rb'["\[\]{},]')
 _STRING_END = re.compile(rb'["\\]')
@@ -134,6 +135,8 @@ class _ArrayScanner:
                 self._in_string = True
             elif character in b"[{":
                 self._depth += 1
+                if self._depth > _MAX_DEPTH:
+                    raise InvalidJson("the JSON array is nested too deeply")
                 if self._depth == 1:
                     begin = self._open(chunk, found)
             elif character in b"]}":
