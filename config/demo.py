@@ -32,7 +32,7 @@ def main() -> int:
             check_port(port, "make demo")
         _check_disk(var)
         with ground(var) as processes:
-            lines = _month(processes, var / "demo")
+            lines = _month(processes, var / "demo", port=None if arguments.no_serve else port)
             if arguments.no_serve:
                 print("\nmake run serves the site on this data; make stop ends a PostgreSQL that is left running.")
             else:
@@ -41,11 +41,11 @@ def main() -> int:
     return run(work)
 
 
-def _month(processes: Supervisor, folder: Path) -> list[str]:
-    """The month's steps, told one by one; returns what to try on the site."""
+def _month(processes: Supervisor, folder: Path, *, port: int | None) -> list[str]:
+    """The month's steps, told one by one; returns what to try on the site, which will be on `port` (None: nowhere)."""
     from django.utils import timezone
 
-    from config import demo_steps
+    from config import demo_gateway, demo_steps
     from usage.periods import BillingMonth
 
     started = time.monotonic()
@@ -63,13 +63,21 @@ def _month(processes: Supervisor, folder: Path) -> list[str]:
     answer = demo_steps.close(month)
     say(f"{month} closed: {len(answer['invoices'])} invoices, {len(answer['parked'])} customers parked")
     demo_steps.deliver(say, clock=timezone.now)
+    demo_gateway.start_upstream(processes, folder)
+    if port is None:
+        demo_gateway.call_for_real(processes, say, key=_first_key(access))
     books = demo_steps.check()
     say(f"check_books: {'the books hold' if books['ok'] else 'THE BOOKS DO NOT HOLD'}")
     summary = demo_steps.export(folder, month=month, now=timezone.now())
     _show(summary, answer["parked"], folder)
     if not books["ok"]:
         raise ProcessError("check_books found violations: run .venv/bin/python manage.py check_books to see them.")
-    return _what_to_try(access)
+    return [] if port is None else [*_what_to_try(access), *demo_gateway.first_call(port, _first_key(access))]
+
+
+def _first_key(access: dict[str, Any]) -> str:
+    """The key of the first sample customer."""
+    return str(next(iter(access["keys"].values())))
 
 
 def _show(summary: dict[str, Any], parked: list[dict[str, Any]], folder: Path) -> None:

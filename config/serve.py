@@ -66,7 +66,7 @@ def serve(processes: Supervisor, port: int, *, lines: Sequence[str] = ()) -> Non
     start_worker(processes)
     processes.start("beat", BEAT)
     processes.start("web", web(port))
-    processes.wait_until(lambda: _is_alive(port), "The first answer of the site", seconds=60)
+    processes.wait_until(lambda: is_alive(port), "The first answer of the site", seconds=60)
     address = f"http://127.0.0.1:{port}"
     print(f"\nThe site answers on {address}/ (admin: {address}/admin/, API: {address}/billing/v1/schema)")
     for line in lines:
@@ -110,10 +110,11 @@ def _connect_broker(*, release: bool) -> None:
         Delivery.objects.filter(status=Delivery.Status.PENDING).update(claimed_until=None)
 
 
-def _is_alive(port: int) -> bool:
+def is_alive(port: int, path: str = "/livez") -> bool:
+    """Whether something on this machine answers there with 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/livez")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
         return False
