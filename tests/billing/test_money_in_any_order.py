@@ -1,0 +1,192 @@
+"""Whatever order people grant, top up, pay, refund, void, expire and close in: no won is lost, made or spent twice."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.errors import DomainError
+from accounts.models import Customer
+from billing.audit import check_books
+from billing.audit.money import balances_agree, credits_add_up, payments_add_up
+from billing.models import Allocation, Invoice, Payment, Prepayment, PromotionalCredit
+from billing.selectors.bills import month_bill
+from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
+from billing.services.granting import expire_credits, grant_credit, void_credit
+from billing.services.paying import match_payment, refund_payment, reverse_payment
+from billing.services.prepaying import pay_from_prepayment, refund_prepayment, set_aside, withdraw_prepayment
+from tests.billing.factories import ACTOR
+from tests.billing.money import deposit, plain_house, prepay, spend
+from tests.billing.month import OCTOBER, close, publish
+from usage.periods import BillingMonth
+
+pytestmark = pytest.mark.django_db
+
+WON = st.integers(min_value=1, max_value=60_000)
+WHICH = st.integers(min_value=0, max_value=5)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *("spend", "spend", "close", "grant", "prepay", "deposit", "match", "allocate", "pay_from_prepayment"),
+                *("set_aside", "withdraw", "refund", "refund_prepayment", "void", "expire", "reverse_payment"),
+                *("reverse_allocation", "write_off"),
+            ]
+        ),
+        WON,
+        WHICH,
+    ),
+    min_size=5,
+    max_size=30,
+)
+
+
+@dataclass
+class World:
+    """One customer through the months; each step does what it can and is refused otherwise."""
+
+    customer: Customer
+    month: BillingMonth = OCTOBER
+    references: int = 0
+    refusals: int = field(default=0)
+
+    @property
+    def now(self) -> datetime:
+        return self.month.end_at + timedelta(days=1)
+
+    def step(self, name: str, won: int, which: int) -> None:
+        try:
+            with transaction.atomic():
+                getattr(self, name)(won, which)
+        except DomainError:
+            self.refusals += 1
+
+    def spend(self, won: int, which: int) -> None:
+        model = "acme/cent" if which % 2 else "acme/dollar"
+        day = self.month.first_on + timedelta(days=which * 5)
+        spend(self.customer, won, model=model, at=f"{day}T12:00:00+09:00", now=self.now)
+
+    def close(self, won: int, which: int) -> None:
+        preview = month_bill(self.customer, self.month)
+        close(self.month, now=self.now)
+        invoice = Invoice.objects.filter(customer=self.customer, month=self.month.first_on).first()
+        assert (preview is None) == (invoice is None)
+        if preview is not None and invoice is not None:
+            assert (invoice.supply_krw, invoice.total_krw) == (preview.totals.supply_krw, preview.totals.total_krw)
+        self.month = self.month.next()
+        publish(self.month.last_on, "1000")
+
+    def grant(self, won: int, which: int) -> None:
+        grant_credit(
+            customer=self.customer,
+            name="무료",
+            amount_krw=won,
+            valid_from=self.month.first_on,
+            expires_on=self.month.first_on + timedelta(days=which * 12),
+            models=["acme/cent"] if which == 3 else None,
+            priority=which % 3,
+            reason="x",
+            actor=ACTOR,
+            now=self.now,
+        )
+
+    def prepay(self, won: int, which: int) -> None:
+        prepay(self.customer, won, at=self.now)
+
+    def deposit(self, won: int, which: int) -> None:
+        invoice = self.pick(Invoice, which)
+        name = invoice.document["deposit_code"] if invoice is not None and invoice.document else "?"
+        deposit(won, name=name, customer=self.customer if which % 2 else None, at=self.now)
+
+    def match(self, won: int, which: int) -> None:
+        if payment := self.pick(Payment, which):
+            match_payment(payment=payment, actor=ACTOR, now=self.now)
+
+    def allocate(self, won: int, which: int) -> None:
+        payment, invoice = self.pick(Payment, which), self.pick(Invoice, which)
+        if payment and invoice:
+            allocate_payment(payment=payment, invoice=invoice, amount_krw=won, actor=ACTOR, now=self.now)
+
+    def pay_from_prepayment(self, won: int, which: int) -> None:
+        if invoice := self.pick(Invoice, which):
+            pay_from_prepayment(invoice=invoice, actor=ACTOR, now=self.now)
+
+    def set_aside(self, won: int, which: int) -> None:
+        if payment := self.pick(Payment, which):
+            set_aside(payment=payment, amount_krw=won, actor=ACTOR, now=self.now)
+
+    def withdraw(self, won: int, which: int) -> None:
+        if prepayment := self.pick(Prepayment, which):
+            withdraw_prepayment(prepayment=prepayment, amount_krw=won, reason="x", actor=ACTOR, now=self.now)
+
+    def refund(self, won: int, which: int) -> None:
+        if payment := self.pick(Payment, which):
+            refund_payment(payment=payment, amount_krw=won, **self.transfer())
+
+    def refund_prepayment(self, won: int, which: int) -> None:
+        if prepayment := self.pick(Prepayment, which):
+            refund_prepayment(prepayment=prepayment, amount_krw=won, **self.transfer())
+
+    def void(self, won: int, which: int) -> None:
+        if credit := self.pick(PromotionalCredit, which):
+            void_credit(credit=credit, amount_krw=won, reason="x", actor=ACTOR, now=self.now)
+
+    def expire(self, won: int, which: int) -> None:
+        expire_credits(now=self.now, actor=ACTOR)
+
+    def reverse_payment(self, won: int, which: int) -> None:
+        if payment := self.pick(Payment, which):
+            reverse_payment(payment=payment, reason="x", actor=ACTOR, now=self.now)
+
+    def reverse_allocation(self, won: int, which: int) -> None:
+        if allocation := self.pick(Allocation, which):
+            reverse_allocation(allocation=allocation, reason="x", actor=ACTOR, now=self.now)
+
+    def write_off(self, won: int, which: int) -> None:
+        if invoice := self.pick(Invoice, which):
+            write_off_invoice(invoice=invoice, amount_krw=won, reason="x", actor=ACTOR, now=self.now)
+
+    def pick(self, model: Any, which: int) -> Any:
+        """One of the rows there are, or None."""
+        rows = list(model.objects.order_by("pk"))
+        return rows[which % len(rows)] if rows else None
+
+    def transfer(self) -> dict[str, Any]:
+        self.references += 1
+        return {"reference": f"out-{self.references}", "refunded_at": self.now, "reason": "x", "actor": ACTOR}
+
+
+class Undo(Exception):
+    """Ends an example without a trace."""
+
+
+def found() -> list[str]:
+    checks = (payments_add_up, credits_add_up, balances_agree)
+    return [finding for check in checks for finding in check() if finding is not None]
+
+
+def test_every_identity_holds_after_every_step() -> None:
+    customer = plain_house()
+    publish(date(2026, 10, 31), "1000")
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(steps=STEPS)
+    def run(steps: list[tuple[str, int, int]]) -> None:
+        with suppress(Undo), transaction.atomic():
+            world = World(customer)
+            for step in steps:
+                world.step(*step)
+                assert found() == [], step
+            with connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            assert [result.violations for result in check_books() if result.violations] == []
+            raise Undo
+
+    run()
