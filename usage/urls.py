@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from usage.api import UsageEvents, UsageEventsExport, openrouter
+from usage.api import UsageApps, UsageEvents, UsageEventsExport, openrouter
 from usage.api.litellm import LiteLLMCalls
 
 app_name = "usage"
 urlpatterns = [
+    path("usage/apps", UsageApps.as_view(), name="apps"),
     path("usage/events", UsageEvents.as_view(), name="events"),
     path("usage/events/export", UsageEventsExport.as_view(), name="export"),
     path("usage/litellm", LiteLLMCalls.as_view(), name="litellm"),
