@@ -55,6 +55,7 @@ class Desk:
         self._admitting: GroupCommitter[CallRequest, Admission | CallRefused] = GroupCommitter(_admit)
         self._settling: GroupCommitter[Outcome, Settled] = GroupCommitter(_settle)
         self._spool = Spool(spool_path())
+        self._under_way: set[str] = set()  # admitted, and neither settled nor spooled
         self._late: set[asyncio.Task[None]] = set()
         self._chores: list[asyncio.Task[None]] = []
         # One thread, one connection for everything that nobody waits for.
@@ -73,7 +74,8 @@ class Desk:
                 await self._apart(lambda: note_answering(begun, now=_now()))
 
         async def extend() -> None:
-            await self._apart(lambda: extend_leases(instance=self.instance, now=_now()))
+            if under_way := list(self._under_way):
+                await self._apart(lambda: extend_leases(call_ids=under_way, instance=self.instance, now=_now()))
 
         await _tolerantly(learn)
         for seconds, chore in (
@@ -118,6 +120,7 @@ class Desk:
             raise away() from None
         if isinstance(answer, CallRefused):
             raise answer
+        self._under_way.add(request.call_id)
         return answer
 
     async def settle(self, outcome: Outcome) -> None:
@@ -133,6 +136,8 @@ class Desk:
             except OSError as full:
                 # Its intent is still open: the sweep will ask the upstream what became of it.
                 logger.critical("call %s could not be spooled: %s", outcome.call_id, full.strerror)
+        finally:
+            self._under_way.discard(outcome.call_id)
 
     def settle_later(self, outcome: Outcome) -> None:
         """Settle without anybody who waits; `close` does."""

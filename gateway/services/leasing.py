@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import orjson
@@ -37,6 +37,12 @@ def note_answering(answering: Sequence[Answering], *, now: datetime) -> None:
             cursor.execute(_NOTE, [now, orjson.dumps(rows).decode()])
 
 
-def extend_leases(*, instance: str, now: datetime) -> int:
-    """Keep the open calls of a gateway process for another `LEASE`; returns how many. Say it well before the last ends."""
-    return GatewayCall.objects.filter(status=GatewayCall.Status.OPEN, instance=instance).update(lease_until=now + LEASE)
+def extend_leases(*, call_ids: Collection[str], instance: str, now: datetime) -> int:
+    """Keep these open calls of a gateway process for another `LEASE`; returns how many. Say it well before the last ends.
+
+    Only what the process really has under way: a call whose admission was committed and never heard of (the connection
+    broke at that moment) carries its name too, and would keep its hold for as long as the process lives.
+    """
+    return GatewayCall.objects.filter(status=GatewayCall.Status.OPEN, instance=instance, call_id__in=call_ids).update(
+        lease_until=now + LEASE
+    )

@@ -57,10 +57,21 @@ def test_a_call_with_a_lease_is_left_alone() -> None:
     shop()
     upstream()
     who = caller(limit_krw=1000)
-    admitted(who)
-    assert extend_leases(instance="test", now=NOW + timedelta(seconds=100)) == 1
+    call = admitted(who)
+    later = NOW + timedelta(seconds=100)
+    assert extend_leases(call_ids=[call.call_id], instance="test", now=later) == 1
     assert swept(Oracle()) == SweepReport()
     assert account(who).held_krw == 220
+
+
+def test_a_call_that_its_gateway_never_heard_of_is_nobodys_after_its_lease() -> None:
+    shop()
+    upstream()
+    who = caller(limit_krw=1000)
+    admitted(who)  # its admission was committed in the moment in which the connection broke
+    assert extend_leases(call_ids=["gen-another"], instance="test", now=NOW + timedelta(seconds=30)) == 0
+    assert swept(Oracle(), is_final=True) == SweepReport(failed=1)
+    assert account(who).held_krw == 0
 
 
 def test_what_the_upstream_tells_by_our_id_is_billed() -> None:

@@ -1,4 +1,4 @@
-"""The end of a round: the spool is drained, the living gateway has nothing under way, the sweep has done its work."""
+"""The end of a round: nothing is under way, the spool is drained, the sweep has done its work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SWEEPS = 10
 
 
 def calm_down() -> list[str]:
-    """Wait until nothing is under way. Calls that a living gateway keeps as its own nevertheless would be kept for ever."""
+    """Wait until nothing is under way and nothing waits on the disk; the sentence that says if something does for good."""
     connection.close()  # its server may have been killed meanwhile
     deadline = time.monotonic() + CALM_SECONDS
     while GatewayCall.objects.filter(status="open").exists() and time.monotonic() < deadline:
@@ -30,13 +30,7 @@ def calm_down() -> list[str]:
     spool = Spool(spool_path())
     while spool.has_any() and time.monotonic() < deadline:
         time.sleep(0.1)
-    if spool.has_any():
-        return ["the spool is not drained"]
-    newest = GatewayCall.objects.exclude(instance="").order_by("-started_at").first()
-    if newest is None:
-        return []
-    kept = GatewayCall.objects.filter(status="open", instance=newest.instance)
-    return [f"{call.call_id}: nobody has it and {call.instance} keeps its lease" for call in kept]
+    return ["the spool is not drained"] if spool.has_any() else []
 
 
 def sweep() -> None:
