@@ -1,0 +1,53 @@
+"""The commands that move money, as an operator types them."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import Customer
+from billing.models import Payment, PromotionalCredit
+from tests.billing.commands import run
+from tests.billing.money import billed, plain_house, spend
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def gaon() -> Customer:
+    return plain_house()
+
+
+def test_credit_is_granted_and_taken_back(gaon: Customer) -> None:
+    code, answer = run(
+        "grant_credit", "gaon", "50000", "--from", "2026-10-01", "--expires", "2026-10-31", "--model", "acme/dollar",
+        "--reason", "첫 달",
+    )  # fmt: skip
+    assert (code, answer["amount_krw"], answer["models"], answer["expires_on"]) == (
+        0, 50_000, ["acme/dollar"], "2026-10-31",
+    )  # fmt: skip
+    assert PromotionalCredit.objects.get().name == "첫 달 무료"
+    code, answer = run("void_credit", str(answer["id"]), "--amount", "20000", "--reason", "x")
+    assert (code, answer["voided_krw"], answer["remaining_krw"]) == (0, 20_000, 30_000)
+    code, answer = run("void_credit", str(answer["id"]), "--amount", "30001", "--reason", "x")
+    assert (code, answer["error"]["code"]) == (2, "not_enough_left")
+    assert run("void_credit", "999", "--reason", "x")[1]["error"]["code"] == "not_found"
+    assert run("grant_credit", "gaon", "0", "--expires", "2026-10-31", "--reason", "x")[0] == 2
+
+
+def test_a_deposit_is_recorded_matched_and_repeated(gaon: Customer) -> None:
+    spend(gaon, 20_000)
+    billed(gaon)
+    line = ("record_payment", "line-1", "22500", "--depositor", "JS26100001", "--at", "2026-11-05T10:00:00+09:00")
+    code, answer = run(*line)
+    assert (code, answer["customer"], answer["unapplied_krw"]) == (0, "gaon", 500)
+    assert answer["paid"] == [{"invoice": "INV-202610-0001", "amount_krw": 22_000}]
+    assert run(*line)[1]["paid"] == []
+    assert Payment.objects.count() == 1
+    changed = run(*line[:2], "22501", *line[3:])
+    assert (changed[0], changed[1]["error"]["code"]) == (2, "already_recorded")
+
+
+def test_a_top_up_is_kept(gaon: Customer) -> None:
+    code, answer = run("record_payment", "line-1", "30000", "--customer", "gaon", "--prepay")
+    assert (code, answer["prepaid_krw"], answer["unapplied_krw"]) == (0, 30_000, 0)
+    assert run("record_payment", "line-2", "30000", "--prepay")[1]["error"]["field"] == "customer"
