@@ -11,6 +11,8 @@ from tests.billing.money import billed, plain_house, spend
 
 pytestmark = pytest.mark.django_db
 
+AT = ("--at", "2026-11-05T10:00:00+09:00")
+
 
 @pytest.fixture
 def gaon() -> Customer:
@@ -37,7 +39,7 @@ def test_credit_is_granted_and_taken_back(gaon: Customer) -> None:
 def test_a_deposit_is_recorded_matched_and_repeated(gaon: Customer) -> None:
     spend(gaon, 20_000)
     billed(gaon)
-    line = ("record_payment", "line-1", "22500", "--depositor", "JS26100001", "--at", "2026-11-05T10:00:00+09:00")
+    line = ("record_payment", "line-1", "22500", "--depositor", "JS26100001", *AT)
     code, answer = run(*line)
     assert (code, answer["customer"], answer["unapplied_krw"]) == (0, "gaon", 500)
     assert answer["paid"] == [{"invoice": "INV-202610-0001", "amount_krw": 22_000}]
@@ -48,6 +50,6 @@ def test_a_deposit_is_recorded_matched_and_repeated(gaon: Customer) -> None:
 
 
 def test_a_top_up_is_kept(gaon: Customer) -> None:
-    code, answer = run("record_payment", "line-1", "30000", "--customer", "gaon", "--prepay")
+    code, answer = run("record_payment", "line-1", "30000", "--customer", "gaon", "--prepay", *AT)
     assert (code, answer["prepaid_krw"], answer["unapplied_krw"]) == (0, 30_000, 0)
-    assert run("record_payment", "line-2", "30000", "--prepay")[1]["error"]["field"] == "customer"
+    assert run("record_payment", "line-2", "30000", "--prepay", *AT)[1]["error"]["field"] == "customer"

@@ -28,17 +28,17 @@ class Command(JsonCommand):
         parser.add_argument("amount", type=int, metavar="WON")
         parser.add_argument("--depositor", default="", help="입금자명 as the bank shows it")
         parser.add_argument(
-            "--at", metavar="TIME", help="RFC 3339 with a time zone, when it was received; otherwise now"
+            "--at", required=True, metavar="TIME", help="when it was received, RFC 3339 with a time zone"
         )
         parser.add_argument("--customer", metavar="SLUG", help="whose it is, where that is known")
         parser.add_argument("--prepay", action="store_true", help="a top-up: needs --customer")
 
     def run(
-        self, reference: str, amount: int, depositor: str, at: str | None, customer: str | None, prepay: bool, **_: Any
+        self, reference: str, amount: int, depositor: str, at: str, customer: str | None, prepay: bool, **_: Any
     ) -> dict[str, Any]:
         now = timezone.now()
         try:
-            received_at = parse_instant(at, field="at") if at else now
+            received_at = parse_instant(at, field="at")
         except ValueError as error:
             raise InvalidInput(str(error), field="at") from None
         owner = customer_by_slug(customer) if customer else None
