@@ -57,6 +57,7 @@ def check_usage() -> list[CheckResult]:
         _every_event_has_one_fate(),
         _withdrawn_events_counted(),
         _archives_stand_for_their_events(),
+        _estimates_have_their_events(),
         _sums_equal_a_recount("rollups_equal_a_recount", UsageRollup),
         _sums_equal_a_recount("hours_equal_a_recount", UsageHour),
         _costs_follow_from_prices(),
@@ -131,6 +132,22 @@ WHERE (event.event_id IS NULL AND NOT {_ARCHIVED.format(column="withdrawn.occurr
 ORDER BY 1, 2
 """  # noqa: S608 - made of constants of this file
 # What is left of a month's ids and decisions without the events that are here (they came late) is what was archived.
+_ESTIMATES = """
+SELECT estimate.customer_id, estimate.day, estimate.permaslug,
+       CASE WHEN stored.events <> cardinality(estimate.event_ids) THEN stored.events || ' of its '
+            || cardinality(estimate.event_ids) || ' events are stored' ELSE 'it was taken back and still counts' END
+FROM usage_activityestimate AS estimate CROSS JOIN LATERAL (
+    SELECT count(*) AS events, count(*) FILTER (
+        WHERE NOT EXISTS (SELECT FROM usage_withdrawnevent AS withdrawn
+                          WHERE withdrawn.customer_id = claimed.customer_id AND withdrawn.event_id = claimed.event_id)
+          AND NOT EXISTS (SELECT FROM usage_quarantinedevent AS held
+                          WHERE held.customer_id = claimed.customer_id AND held.event_id = claimed.event_id
+                            AND held.status = 'excluded')) AS counting
+    FROM usage_event_key AS claimed
+    WHERE claimed.customer_id = estimate.customer_id AND claimed.event_id = ANY (estimate.event_ids)) AS stored
+WHERE stored.events <> cardinality(estimate.event_ids) OR (estimate.withdrawn_at IS NOT NULL AND stored.counting > 0)
+ORDER BY 1, 2, 3
+"""
 _ARCHIVES = f"""
 WITH ids AS (
     SELECT archive.id, count(*) AS events, sum({EVENT_DIGEST.format(row="claimed")}) AS digest
@@ -211,6 +228,14 @@ def _withdrawn_events_counted() -> CheckResult:
     """What was taken back is an event that had counted for just that, and what stands in its place is stored."""
     violations = (f"event {event!r} of customer {customer}: {what}" for customer, event, what in _rows(_WITHDRAWN))
     return _result("withdrawn_events_had_counted", _count("usage_withdrawnevent"), violations)
+
+
+def _estimates_have_their_events() -> CheckResult:
+    """Each metered row of an activity list has its events, and those of a row that was taken back count no longer."""
+    violations = (
+        f"estimate of customer {customer} on {day}, {model}: {what}" for customer, day, model, what in _rows(_ESTIMATES)
+    )
+    return _result("estimates_have_their_events", _count("usage_activityestimate"), violations)
 
 
 def _archives_stand_for_their_events() -> CheckResult:

@@ -120,10 +120,9 @@ class UpstreamStatementAdmin(ReadOnlyAdmin):
             answers = form.cleaned_data
             try:
                 customer = customer_by_slug(answers["customer"]) if answers["customer"] else None
-            except DomainError as refusal:
-                form.add_error("customer", refusal.message)
-            else:
                 report = reconciliation_report(answers["first"], answers["last"], customer=customer)
+            except DomainError as refusal:
+                form.add_error(refusal.field, refusal.message)
         if report is not None and request.GET.get("format") == "csv":
             return _csv(report, _chosen(report, form))
         context = {

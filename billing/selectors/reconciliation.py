@@ -16,6 +16,7 @@ from catalog.models import Model
 from catalog.money import ZERO, decimal_text
 from usage.models import ActivityEstimate
 from usage.periods import KST, BillingMonth
+from usage.selectors.archives import require_all_events
 from usage.selectors.estimates import overlapping_estimates
 from usage.selectors.reconciliation import Finding, ModelReconciliation, findings, reconciliation, totals
 from usage.selectors.upstream_days import UpstreamDayComparison, upstream_days
@@ -102,9 +103,10 @@ class ReconciliationReport:
 
 
 def reconciliation_report(first: date, last: date, *, customer: Customer | None = None) -> ReconciliationReport:
-    """The report of these Korean days, both included."""
+    """The report of these Korean days, both included. Raises EventsArchived where events of that time stand in files."""
     start_at = datetime.combine(first, time(), KST)
     end_at = datetime.combine(last + timedelta(days=1), time(), KST)
+    require_all_events(start_at=start_at, end_at=end_at)
     losses = negative_days(first, last, customer=customer)
     compared = reconciliation(start_at, end_at, customer=customer)
     return ReconciliationReport(

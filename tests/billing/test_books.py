@@ -18,6 +18,8 @@ CHECKS = [
     "one_event_per_id",
     "events_are_priced_or_quarantined",
     "withdrawn_events_had_counted",
+    "archives_stand_for_their_events",
+    "estimates_have_their_events",
     "rollups_equal_a_recount",
     "hours_equal_a_recount",
     "costs_follow_from_prices",

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import AuditEntry, Customer
+from billing.selectors.reconciliation import reconciliation_report
 from tests.usage.factories import (
     ACTOR,
     MODEL,
@@ -27,8 +28,16 @@ from tests.usage.factories import (
     model,
     violations,
 )
-from usage.errors import UnreadableFile
-from usage.models import ActivityEstimate, QuarantinedEvent, UsageEvent, UsageRollup, WithdrawnEvent
+from usage.errors import EventsArchived, UnreadableFile
+from usage.models import (
+    ActivityEstimate,
+    QuarantinedEvent,
+    UsageArchive,
+    UsageEvent,
+    UsageRollup,
+    WithdrawnEvent,
+)
+from usage.periods import BillingMonth
 from usage.selectors.estimates import overlapping_estimates
 from usage.services.activity import Outcome, RowResult, import_activity, withdraw_estimates
 from usage.sources.rows import read_rows
@@ -212,6 +221,41 @@ def test_what_was_invoiced_stays_and_is_listed(owner: Customer) -> None:
     assert [one.day for one in overlapping_estimates()] == [date(2026, 10, 31), date(2026, 10, 5)]
     assert withdraw_estimates(actor=ACTOR, now=NOW) == []
     assert violations() == []
+
+
+# -- Books and archives ------------------------------------------------------------------------------------------------
+def test_estimates_that_do_not_hold_are_found(owner: Customer) -> None:
+    imported(owner, [row(), row(date="2026-10-06")])
+    assert violations() == []
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE usage_activityestimate SET withdrawn_at = now() WHERE day = '2026-10-05'")
+        cursor.execute("UPDATE usage_activityestimate SET event_ids = event_ids || 'x'::text WHERE day = '2026-10-06'")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    assert [text.partition(" on ")[2] for text in violations()] == [
+        f"2026-10-05, {MODEL}: it was taken back and still counts",
+        f"2026-10-06, {MODEL}: 1 of its 2 events are stored",
+    ]
+
+
+def test_of_an_archived_month_nobody_can_say_what_is_covered(owner: Customer) -> None:
+    march = BillingMonth(2026, 3)
+    UsageArchive.objects.create(
+        month=march.first_on,
+        start_at=march.start_at,
+        end_at=march.end_at,
+        status=UsageArchive.Status.ARCHIVED,
+        directory="/archive",
+        manifest={"customers": {str(owner.pk): 1}},
+        started_at=NOW,
+        archived_at=NOW,
+        actor=ACTOR,
+    )
+    # The UTC day before begins in February and ends in March, Korean time.
+    results = imported(owner, [row(date="2026-02-27"), row(date="2026-02-28"), row(date="2026-03-05")])
+    assert [(one.outcome.value, one.field) for one in results] == [("estimated", ""), *[("rejected", "date")] * 2]
+    with pytest.raises(EventsArchived):
+        reconciliation_report(date(2026, 2, 1), date(2026, 3, 1))
 
 
 # -- The command -------------------------------------------------------------------------------------------------------

@@ -278,7 +278,11 @@ def test_a_refusal_names_the_field_and_not_its_value(
     assert f"calls that were not stored: {field}: " in caplog.text
 
 
-@pytest.mark.parametrize("body", [b"{", b"[{]", b'"' + b"a" * 50, b'{"messages": ' + b"[" * 200_000])
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[{]", b'"' + b"a" * 50, b'{"messages": ' + b"[" * 200_000],
+    ids=["object", "array", "text", "bomb"],
+)
 def test_what_is_no_json_is_refused_and_nothing_breaks(proxy: Proxy, body: bytes) -> None:
     status, answer = proxy.post(body)
     assert (status, answer.get("code")) == (400, "invalid_json") or answer["rejected"] == len(answer["items"]) > 0

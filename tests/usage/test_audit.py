@@ -55,6 +55,7 @@ def test_sound_books_are_counted() -> None:
         ("events_are_priced_or_quarantined", 5, []),
         ("withdrawn_events_had_counted", 0, []),
         ("archives_stand_for_their_events", 0, []),
+        ("estimates_have_their_events", 0, []),
         ("rollups_equal_a_recount", 3, []),
         ("hours_equal_a_recount", 3, []),
         ("costs_follow_from_prices", 3, []),

@@ -32,6 +32,16 @@ def require_events(
         with connection.cursor() as cursor:
             cursor.execute(_BILLED_IN, [customer.pk, billing_month.first_on])
             archives = archives.filter(pk__in=[row[0] for row in cursor])
+    _refuse(archives)
+
+
+def require_all_events(*, start_at: datetime, end_at: datetime) -> None:
+    """Raise EventsArchived if anybody's events in `[start_at, end_at)` are archived."""
+    archived = UsageArchive.objects.filter(status=UsageArchive.Status.ARCHIVED)
+    _refuse(archived.filter(start_at__lt=end_at, end_at__gt=start_at))
+
+
+def _refuse(archives: QuerySet[UsageArchive]) -> None:
     months = [f"{first_on:%Y-%m}" for first_on in archives.order_by("month").values_list("month", flat=True)]
     if months:
         raise EventsArchived(

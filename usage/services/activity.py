@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
 from django.db import transaction
@@ -17,10 +17,11 @@ from django.db import transaction
 from accounts.models import Customer
 from accounts.services import record_audit
 from catalog.selectors import Catalog
-from usage.errors import AlreadyResolved, MonthClosed, UnreadableFile
+from usage.errors import AlreadyResolved, EventsArchived, MonthClosed, UnreadableFile
 from usage.events import EventRefused
 from usage.models import ActivityEstimate
 from usage.periods import BillingMonth
+from usage.selectors.archives import require_events
 from usage.selectors.estimates import days_with_events, withdrawable_estimates
 from usage.services.ingesting import MAX_BATCH_EVENTS, ItemResult, Status, ingest_events
 from usage.services.locking import hold_customer
@@ -192,11 +193,16 @@ def _plan(read: dict[int, ActivityRow], customer: Customer, results: dict[int, R
         for one in ActivityEstimate.objects.filter(customer=customer, day__range=(min(days), max(days)))
     }
     covered = days_with_events(customer, min(days), max(days))
+    archived = _archived_days(customer, set(days))
     planned = []
     for number, row in read.items():
         before = known.get(row.key)
         if before is not None:
             results[number] = _answer_known(number, row, before)
+            continue
+        if row.day in archived:
+            reason = "lies in an archived month: bring its events back first"
+            results[number] = RowResult(number, Outcome.REJECTED, row, field="date", reason=reason)
             continue
         priced = catalog.lookup(row.permaslug, at=row.start_at) or catalog.lookup(row.model_name, at=row.start_at)
         model_pk = None if priced is None else priced.model_pk
@@ -212,6 +218,18 @@ def _plan(read: dict[int, ActivityRow], customer: Customer, results: dict[int, R
             continue
         planned.append(_Planned(number, row, model_pk, parts))
     return planned
+
+
+def _archived_days(customer: Customer, days: set[date]) -> set[date]:
+    """Days of which nobody can say whether the customer has events, because they stand in files."""
+    archived = set()
+    for day in days:
+        start_at = datetime.combine(day, time(), UTC)
+        try:
+            require_events(customer, start_at=start_at, end_at=start_at + timedelta(days=1))
+        except EventsArchived:
+            archived.add(day)
+    return archived
 
 
 def _answer_known(number: int, row: ActivityRow, before: ActivityEstimate) -> RowResult:
