@@ -191,7 +191,7 @@ class ActivityEstimateAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, customer: Customer, content: bytes, source: str, *, is_preview: bool
     ) -> list[RowResult]:
         return import_activity(
-            rows=read_rows(io.BufferedReader(io.BytesIO(content))),  # type: ignore[arg-type]
+            rows=read_rows(io.BufferedReader(io.BytesIO(content))),
             customer=customer,
             source=source,
             actor=actor_of(request),
