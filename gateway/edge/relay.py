@@ -8,6 +8,7 @@ read to its end, within bounds, and billed by what it says.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from .asgi import Headers, Receive, Send
 from .asks import Ask
 from .heads import Head
 from .opening import Opened, Opening, Refused, retry_seconds
+from .patience import Patience
 
 logger = logging.getLogger(__name__)
 
+_USAGE_ONLY = Seen.USAGE_ONLY
 _CUT = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
@@ -233,67 +236,77 @@ class Relay:
             watcher.cancel()
         # To one that takes nothing the server is left to close the connection.
         if self._gone_at is None:
-            await self._pass_on(last, is_last=True)
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self._around.bounds.client_stall_seconds):
+                    await self._send({"type": "http.response.body", "body": last})
 
     async def _pump(self, opened: Opened) -> bytes:
         """Pass the stream on until it ends, and settle. The bytes that may go out only now are returned."""
-        splitter = SseSplitter()
-        content = opened.response.content
-        bounds = self._around.bounds
-        until = self._loop.time() + bounds.stream_seconds
-        piece, size = opened.first, 0
-        held: list[bytes] = []
+        splitter, held = SseSplitter(), list[bytes]()
+        reader = self._reader
         cut = ""
         try:
-            while piece:
-                size += len(piece)
-                await self._take(splitter.feed(piece), held)
-                if size > bounds.stream_bytes or self._loop.time() > until or self._is_drained(size):
-                    cut = "endless"
-                    break
-                wait = bounds.after_end_seconds if self._reader.is_ended else opened.target.idle_seconds
-                async with asyncio.timeout(wait):
-                    piece = await content.readany()
+            cut = await self._read_on(opened, splitter, held)
         except _CUT as error:
-            if not self._reader.is_ended:
+            if not reader.is_ended:
                 cut = "idle_timeout" if isinstance(error, TimeoutError) else "cut"
-        await self._take(splitter.finish(), held)
-        reader = self._reader
+        rest = self._take(splitter.finish(), held)
         if not cut and not reader.is_ended and reader.usage is None and not reader.finish_reason:
             cut = "cut"  # the connection ended in order, the answer did not
         if cut:
             self._opening.note_failure(cut)
             self._around.pool.note_failure(opened.target, now=self._loop.time())
-            held.append(
-                failure_in_stream(self._ask.route, status=502, message="The model's provider broke off its answer.")
-            )
+            broken = "The model's provider broke off its answer."
+            held.append(failure_in_stream(self._ask.route, status=502, message=broken))
         else:
             self._around.pool.note_answer(opened.target)
         await self._settle("cancelled" if cut else "answered", error_code=cut or reader.error_code)
-        return b"".join(held)
+        return rest + b"".join(held)
 
-    async def _take(self, events: list[Event], held: list[bytes]) -> None:
-        """Read events and pass them on; from the one that ends the stream on they are held back."""
+    async def _read_on(self, opened: Opened, splitter: SseSplitter, held: list[bytes]) -> str:
+        """Read to the end and pass on; "endless" where there was none within the bounds. Raises what `_CUT` names."""
+        bounds = self._around.bounds
+        until = self._loop.time() + bounds.stream_seconds
+        piece, size = opened.first, 0
+        is_sending = False
+        while True:
+            try:
+                async with Patience() as patience:
+                    while True:
+                        size += len(piece)
+                        body = self._take(splitter.feed(piece), held)
+                        if size > bounds.stream_bytes or self._loop.time() > until or self._is_drained(size):
+                            return "endless"
+                        if body and self._gone_at is None:
+                            is_sending = True
+                            patience.allow(bounds.client_stall_seconds)
+                            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                            is_sending = False
+                        patience.allow(
+                            bounds.after_end_seconds if self._reader.is_ended else opened.target.idle_seconds
+                        )
+                        piece = await opened.response.content.readany()
+                        if not piece:
+                            return ""
+            except (OSError, TimeoutError):
+                if not is_sending:
+                    raise
+                # One that takes nothing for long is as good as gone; the upstream is read on.
+                self._gone_at, is_sending, piece = self._loop.time(), False, b""
+
+    def _take(self, events: list[Event], held: list[bytes]) -> bytes:
+        """Read events; the bytes to pass on. From the event that ends the stream on they are held back."""
         reader = self._reader
         passed: list[bytes] = []
         for event in events:
             seen = reader.read_event(event)
             if reader.is_ended:
                 held.append(event.raw)
-            elif seen is not Seen.USAGE_ONLY or self._shows_usage:
+            elif seen is not _USAGE_ONLY or self._shows_usage:
                 passed.append(event.raw)
         if reader.upstream_id and reader.upstream_id != self._noted:
             self._note_answering(reader.upstream_id)
-        if passed and self._gone_at is None:
-            await self._pass_on(passed[0] if len(passed) == 1 else b"".join(passed))
-
-    async def _pass_on(self, body: bytes, *, is_last: bool = False) -> None:
-        """Send to the client; one that takes nothing for long is as good as gone."""
-        try:
-            async with asyncio.timeout(self._around.bounds.client_stall_seconds):
-                await self._send({"type": "http.response.body", "body": body, "more_body": not is_last})
-        except (OSError, TimeoutError):
-            self._gone_at = self._loop.time()
+        return passed[0] if len(passed) == 1 else b"".join(passed)
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
