@@ -17,9 +17,10 @@ COPY . .
 # Neither step needs a database or a secret; the values only keep them from being looked for and are not kept.
 RUN pybabel compile --directory locale --domain django \
     && DATABASE_URL=postgresql://none@localhost/none DJANGO_SECRET_KEY=build JEONGSAN_PEPPERS=1:build \
-        python manage.py collectstatic --noinput --verbosity 0 \
+        JEONGSAN_UPSTREAM_SECRETS=build python manage.py collectstatic --noinput --verbosity 0 \
     && useradd --system --user-group --no-create-home jeongsan \
-    && chown jeongsan:jeongsan /var/lib/jeongsan
+    && mkdir --parents /var/spool/jeongsan \
+    && chown jeongsan:jeongsan /var/lib/jeongsan /var/spool/jeongsan
 
 USER jeongsan
 EXPOSE 8000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -24,7 +25,7 @@ from config import embedded, env
 from config.celery import QUEUES
 from tests.ground.waiting import eventually
 
-APP_PROCESSES = ("web", "worker", "worker-ingest", "beat")
+APP_PROCESSES = ("web", "gateway", "worker", "worker-ingest", "beat")
 DATABASE = "jeongsan_compose"
 
 
@@ -88,6 +89,7 @@ class Deployment:
             "UVICORN_PORT": str(self.port),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOSTNAME": socket.gethostname(),
+            "GATEWAY_SPOOL_DIR": str(directory / "spool"),
         }
 
     def environment(self, name: str) -> dict[str, str]:
@@ -135,6 +137,7 @@ class Deployment:
         words = [
             word.replace("$$", "$")
             .replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+            .replace("127.0.0.1:8010", f"127.0.0.1:{self.port}")
             .replace("/var/lib/jeongsan", self.here["JEONGSAN_VAR"])
             for word in words
         ]
@@ -156,7 +159,17 @@ class Deployment:
 
 
 def test_every_service_tells_its_health_and_waits_for_what_it_needs(services: dict[str, Any]) -> None:
-    assert list(services) == ["postgres", "redis", "migrate", "web", "worker", "worker-ingest", "beat", "mail"]
+    assert list(services) == [
+        "postgres",
+        "redis",
+        "migrate",
+        "web",
+        "gateway",
+        "worker",
+        "worker-ingest",
+        "beat",
+        "mail",
+    ]
     assert [name for name, service in services.items() if "healthcheck" not in service] == ["migrate"]
     for name in APP_PROCESSES:
         assert services[name]["depends_on"] == {
@@ -189,6 +202,13 @@ def test_the_services_work_together(
             row = connection.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_event'::regclass")
             return int((row.fetchone() or (0,))[0])
 
+    def refusal() -> tuple[int, str]:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{site.port}/v1/chat/completions", data=b"{}", timeout=10)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["error"]["type"]
+        raise AssertionError("a call without a key was answered")
+
     with site.started("web"):
         eventually(lambda: site.readiness()[0] == 503, site.readiness)  # before the migrations
         assert site.health("web") == 1
@@ -207,3 +227,6 @@ def test_the_services_work_together(
             eventually(lambda: partitions() == 4)
             eventually(lambda: "beat: Starting..." in site.log("beat"))
             eventually(lambda: site.health("beat") == 0)
+    with site.started("gateway"):
+        eventually(lambda: site.health("gateway") == 0)
+        assert refusal() == (401, "authentication")
