@@ -37,7 +37,7 @@ from tests.usage.factories import (
 )
 from usage.models import UsageEvent, UsageRollup
 from usage.selectors import month_lines
-from usage.services.ingesting import ItemResult
+from usage.services.ingesting import ItemResult, ingest_events
 from usage.services.locking import hold_customer
 from usage.services.rerating import rate_quarantined
 
@@ -102,6 +102,33 @@ def test_of_writers_with_different_bodies_under_one_id_one_wins() -> None:
     assert Counter(result.status.value for (result,) in answers) == {"accepted": 1, "conflict": 3}
     winner = next(number for number, (result,) in enumerate(answers) if result.status == "accepted")
     assert UsageEvent.objects.get().app_title == f"writer {winner}"
+    assert violations() == []
+
+
+@pytest.mark.parametrize("owners", [["hanbit"], ["hanbit", "gaon"], ["hanbit", "gaon", "nuri"]])
+def test_a_batch_that_is_stored_in_two_halves_is_answered_as_one(owners: list[str]) -> None:
+    for slug in owners:
+        customer(slug)
+    model()
+    lines = [line(f"gen-{number}", customer=owners[number % len(owners)]) for number in range(600)]
+    odd = [line("gen-0", customer=owners[0]), line("gen-1", customer=owners[-1], app={"title": "other"}), b"{}"]
+    odd.append(line("new", customer=owners[-1], model="x/unheard"))
+
+    def store() -> Counter[str]:
+        with ThreadPoolExecutor(1) as helpers:
+            results = ingest_events(lines=lines + odd, now=NOW, actor=ACTOR, helpers=helpers)
+            helpers.submit(connection.close)
+        assert [result.index for result in results] == list(range(604))
+        return Counter(result.status.value for result in results)
+
+    fresh = store()
+    conflicts = 0 if len(owners) == 3 else 1  # of three, the last is not the second
+    assert fresh == {"accepted": 602 - conflicts, "duplicate": 1, "rejected": 1} | (
+        {"conflict": 1} if conflicts else {}
+    )
+    again = store()
+    assert (again["accepted"], again["duplicate"]) == (0, 603 - conflicts)
+    assert counted("usage_event", "usage_event_key") == (602 - conflicts,) * 2
     assert violations() == []
 
 

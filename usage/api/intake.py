@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -100,6 +100,8 @@ class IngestEdge:
         )
         self._batches = ThreadPoolExecutor(_BATCHES_AT_ONCE, thread_name_prefix="ingest")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="ingest-large")
+        self._helpers = ThreadPoolExecutor(1, thread_name_prefix="ingest-helper")
+        self._under_way = 0
         self._keys: dict[bytes, ApiKey] = {}
 
     async def startup(self) -> None:
@@ -110,6 +112,7 @@ class IngestEdge:
         await self._few.close()
         await asyncio.to_thread(self._batches.shutdown)
         await asyncio.to_thread(self._large.shutdown)
+        await asyncio.to_thread(self._helpers.shutdown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -152,9 +155,17 @@ class IngestEdge:
                     if isinstance(answer, DomainError):
                         raise answer
                     return answer
-            pool = self._large if body.is_file else self._batches
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(pool, _store_batch, key, body, is_ndjson)
+            return await self._store(key, body, is_ndjson)
+
+    async def _store(self, key: ApiKey, body: Body, is_ndjson: bool) -> bytes:
+        """Store one larger request; where it is the only one, with a helper beside it."""
+        pool = self._large if body.is_file else self._batches
+        helpers = self._helpers if self._under_way == 0 and not body.is_file else None
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, _store_batch, key, body, is_ndjson, helpers)
+        finally:
+            self._under_way -= 1
 
     async def _caller(self, secret: str) -> ApiKey:
         """The ingest key that calls. A key that was right before is asked about when its events are stored."""
@@ -243,18 +254,21 @@ def _store_together(requests: Sequence[_Sent]) -> list[bytes | DomainError]:
     return answers
 
 
-def _store_batch(key: ApiKey, body: Body, is_ndjson: bool) -> bytes:
-    """Store one large request."""
+def _store_batch(key: ApiKey, body: Body, is_ndjson: bool, helpers: Executor | None) -> bytes:
+    """Store one larger request."""
     try:
         now = timezone.now()
         if not _usable_keys({key.pk}, now):
             raise _key_refused()
-        return _answer(ingest_events(lines=_lines(body, is_ndjson), now=now, actor=f"key {key.prefix}"))
+        lines = _lines(body, is_ndjson)
+        return _answer(ingest_events(lines=lines, now=now, actor=f"key {key.prefix}", helpers=helpers))
     except DomainError:
         raise
     except Exception:
-        # A connection that broke is opened anew by the next batch.
+        # Connections that broke are opened anew by the next batch.
         connections.close_all()
+        if helpers is not None:
+            helpers.submit(connections.close_all)
         raise
 
 

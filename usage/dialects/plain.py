@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import astuple
 
 from catalog.pricing import Quantities
 
@@ -265,13 +266,12 @@ def _standard(tier: str | UnsetType | None) -> bool:
 def _read_numbers(body: Any) -> bool:
     """Put the values of the body's amounts in place of their texts; False where one is not plain."""
     if body.cost is not UNSET:
-        cost = body.cost = _number(body.cost)
-        if cost is False:
+        body.cost = _number(body.cost)
+        if body.cost is False:
             return False
     details = body.cost_details
     if details:
-        for name in _COST_NAMES:
-            text = getattr(details, name)
+        for name, text in zip(_COST_NAMES, astuple(details), strict=True):
             if text is not UNSET:
                 value = _number(text)
                 if value is False:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, wait
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,6 +20,8 @@ from usage.services.resolving import Payers
 from usage.services.storing import Identity, MeteredEvent, store_events
 
 MAX_BATCH_EVENTS = 10_000
+#: Below this a second transaction costs more than it saves.
+_SHARED_FROM_EVENTS = 500
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +61,15 @@ class ItemResult(msgspec.Struct, frozen=True, gc=False):
         return body
 
 
-def ingest_events(*, lines: Iterable[bytes], now: datetime, actor: str) -> list[ItemResult]:
+def ingest_events(
+    *, lines: Iterable[bytes], now: datetime, actor: str, helpers: Executor | None = None
+) -> list[ItemResult]:
     """Store a batch of at most 10,000 raw JSON events; one answer per line, in order.
 
     Every event that reads as accepted or duplicate is durable when this returns; an exception means that nothing of
     the batch was stored, and sending it again is safe. Within a batch the first of several equal ids counts.
+    With `helpers` (a pool with a free thread, outside any transaction) the customers of a large batch are stored in two
+    transactions at the same time: after an exception one may be there, and sending the batch again is still safe.
     Raises PayloadTooLarge for a longer batch.
     """
     results: dict[int, ItemResult] = {}
@@ -79,7 +87,7 @@ def ingest_events(*, lines: Iterable[bytes], now: datetime, actor: str) -> list[
     first: dict[Identity, MeteredEvent] = {}
     for event in events.values():
         first.setdefault(event.identity, event)
-    stored = store_events(list(first.values()), catalog=current_catalog(), now=now) if first else {}
+    stored = _stored(list(first.values()), now, helpers) if first else {}
     for index, event in events.items():
         # Of several equal ids in this batch the one that was stored is the measure of the others.
         known = stored.get(event.identity)
@@ -87,7 +95,8 @@ def ingest_events(*, lines: Iterable[bytes], now: datetime, actor: str) -> list[
             known = first[event.identity].body_hash
         results[index] = _answer(index, event, known)
     answers = [results[index] for index in range(count)]
-    logger.info("%s sent %d events: %s", actor, count, count_by_status(answers))
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s sent %d events: %s", actor, count, count_by_status(answers))
     return answers
 
 
@@ -115,6 +124,38 @@ def _resolved(decoded: dict[int, DecodedEvent], results: dict[int, ItemResult]) 
             digest = event.body_hash(customer_id=payer.customer_id, api_key_id=payer.api_key_id).hex()
             events[index] = MeteredEvent((payer.customer_id, event.event_id), event, payer, digest)
     return events
+
+
+def _stored(events: Sequence[MeteredEvent], now: datetime, helpers: Executor | None) -> dict[Identity, str | None]:
+    """As `store_events`; large batches in two halves where there is somebody to help."""
+    catalog = current_catalog()
+    halves = _halves(events) if helpers is not None and len(events) >= _SHARED_FROM_EVENTS else None
+    if helpers is None or halves is None:
+        return store_events(events, catalog=catalog, now=now)
+    beside = helpers.submit(store_events, halves[1], catalog=catalog, now=now)
+    try:
+        stored = store_events(halves[0], catalog=catalog, now=now)
+    finally:
+        wait([beside])  # nothing of the batch is under way any more when its sender is answered
+    return stored | beside.result()
+
+
+def _halves(events: Sequence[MeteredEvent]) -> tuple[list[MeteredEvent], list[MeteredEvent]] | None:
+    """Two parts of about the same size that share no customer, so that they do not wait for each other; None if one
+    customer has most of the events.
+    """
+    counts = Counter(event.payer.customer_id for event in events)
+    size, first = 0, set()
+    for customer_id, count in counts.most_common():
+        if size + count <= len(events) // 2:
+            size += count
+            first.add(customer_id)
+    if size < len(events) // 4:
+        return None
+    halves: tuple[list[MeteredEvent], list[MeteredEvent]] = ([], [])
+    for event in events:
+        halves[event.payer.customer_id not in first].append(event)
+    return halves
 
 
 def _answer(index: int, event: MeteredEvent, known: str | None) -> ItemResult:

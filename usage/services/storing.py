@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from itertools import islice
+from operator import attrgetter
 
 import msgspec
 from django.db import OperationalError, connection, transaction
@@ -170,7 +171,7 @@ class _Months:
 def _claim(events: Sequence[MeteredEvent]) -> tuple[Sequence[MeteredEvent], Sequence[MeteredEvent]]:
     """Take the ids that nobody has: the events whose ids are ours now, and those whose ids were known."""
     # One order for everybody: two batches with the same ids then wait for each other, never in a circle.
-    ordered = sorted(events, key=lambda event: event.identity)
+    ordered = sorted(events, key=attrgetter("identity"))
     with connection.cursor() as cursor:
         cursor.execute(
             _CLAIM,

@@ -142,6 +142,9 @@ def _columns(rows: Mapping[tuple[Any, ...], Sequence[_Sums]]) -> list[str]:
 
     Arrays go as their texts, which have no need of quotes here: a tenth of what lists cost.
     """
-    ordered = sorted(rows, key=lambda key: tuple(0 if part is None else part for part in key))
+    try:
+        ordered = sorted(rows)
+    except TypeError:  # keys with and without an API key
+        ordered = sorted(rows, key=lambda key: tuple(0 if part is None else part for part in key))
     columns = zip(*((*key, *_added_up(rows[key])) for key in ordered), strict=True)
     return ["{" + ",".join(["NULL" if value is None else str(value) for value in column]) + "}" for column in columns]
