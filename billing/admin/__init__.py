@@ -13,6 +13,7 @@ from billing.admin import (
     promotions,
     reconciliation,
     runs,
+    spending,
     tax_invoices,
     upstream,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "promotions",
     "reconciliation",
     "runs",
+    "spending",
     "tax_invoices",
     "upstream",
 ]

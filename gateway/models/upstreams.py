@@ -9,7 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Upstream(models.Model):
-    """One API that answers calls. Of several, the lowest `priority` that is enabled and healthy is asked first."""
+    """One API that answers calls. Of several, the lowest `priority` that is enabled and healthy is asked first.
+
+    Health is each gateway's own view for some seconds (`gateway.upstreams.pool`); what operators see of it is counted from
+    the attempts of the last minutes.
+    """
 
     class Dialect(models.TextChoices):
         OPENROUTER = "openrouter", "OpenRouter"
@@ -24,10 +28,6 @@ class Upstream(models.Model):
     connect_timeout_seconds = models.PositiveSmallIntegerField(_("connect timeout (s)"), default=5)
     first_byte_timeout_seconds = models.PositiveSmallIntegerField(_("first byte timeout (s)"), default=120)
     idle_timeout_seconds = models.PositiveSmallIntegerField(_("idle timeout (s)"), default=60)
-    #: Health as the gateways see it: after failures in a row it is passed over until `cooldown_until`.
-    failures = models.PositiveIntegerField(_("failures in a row"), default=0, editable=False)
-    cooldown_until = models.DateTimeField(_("passed over until"), null=True, blank=True, editable=False)
-    last_error = models.CharField(_("last error"), max_length=100, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     created_by = models.CharField(_("created by"), max_length=200, editable=False)
 
@@ -57,8 +57,6 @@ class UpstreamKey(models.Model):
     last4 = models.CharField(_("last four"), max_length=4, editable=False)
     priority = models.PositiveSmallIntegerField(_("priority"), default=100)
     is_enabled = models.BooleanField(_("enabled"), default=True)
-    cooldown_until = models.DateTimeField(_("passed over until"), null=True, blank=True, editable=False)
-    last_error = models.CharField(_("last error"), max_length=100, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     created_by = models.CharField(_("created by"), max_length=200, editable=False)
 

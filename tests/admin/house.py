@@ -14,7 +14,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 
-from accounts.models import Customer, Membership, User
+from accounts.models import ApiKey, Customer, Membership, User
 from accounts.services import IssuedKey, create_api_key
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
 from billing.models import Alert, BillingRun, HolidayOverride, Invoice, InvoicePdf
@@ -30,8 +30,13 @@ from billing.services.taxing import send_tax_invoice
 from billing.services.topping_up import request_top_ups, set_top_up
 from catalog.models import Model, Price, PriceChange
 from catalog.services import add_alias, sync_catalog
+from gateway.calls import Admission, Attempt, Caller
+from gateway.services.admitting import admit_calls
+from gateway.services.settling import settle_calls
+from gateway.services.upstreams import set_upstream, set_upstream_key
 from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, NOW, OCTOBER, close, listing, open_house, tenant, use
+from tests.gateway.money import forget, outcome, request
 from usage.models import QuarantinedEvent, UsageArchive
 from usage.periods import BillingMonth
 from usage.services.activity import import_activity
@@ -151,6 +156,26 @@ def move_money(customer: Customer) -> None:
     )
 
 
+def forward_calls(customer: Customer, key: IssuedKey) -> None:
+    """An upstream with a key, a call that failed at two attempts, and one that is under way."""
+    forget()
+    upstream = set_upstream(
+        name="local", base_url="https://upstream.example/v1", dialect="openrouter", actor=ACTOR, now=NOW
+    )
+    secret = set_upstream_key(upstream=upstream, secret="sk-upstream-canary-1234", actor=ACTOR, now=NOW)
+    ApiKey.objects.filter(pk=key.key.pk).update(rpm_limit=60)
+    caller = Caller(customer.pk, customer.slug, key.key.pk, key.key.prefix)
+    asked = [request(caller, model="acme/dollar", started_at=NOW) for _ in range(2)]
+    for answer in admit_calls(asked, now=NOW):
+        assert isinstance(answer, Admission), answer
+    attempts = [
+        Attempt(upstream.pk, secret.pk, 1, NOW, status=429),
+        Attempt(upstream.pk, secret.pk, 2, NOW, status=200),
+    ]
+    failed = outcome(asked[0], ending="failed", usage=None, answered_bytes=0, attempts=attempts)
+    settle_calls([failed], now=NOW)
+
+
 def make_house() -> House:
     """Everything once."""
     open_house()
@@ -165,6 +190,7 @@ def make_house() -> House:
     Membership.objects.create(user=member, customer=gaon, role=Membership.Role.OWNER)
     Group.objects.create(name="회계")
     key = create_api_key(customer=gaon, name="production", actor=ACTOR)
+    forward_calls(gaon, key)
     import_upstream_lists(naru)
     use(gaon, 1000 * DOLLAR)
     use(naru, DOLLAR)
