@@ -123,6 +123,7 @@ _PROBLEMS = {
     401: "authentication_failed, not_authenticated",
     403: "permission_denied: not a customer's key",
     404: "not_found: no such model or provider, or no such key or app of yours",
+    410: "events_archived: a zone with half hours needs single events, which stand in files by now",
 }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from accounts.models import Customer
-from tests.usage.factories import MODEL, OCTOBER, close_period, customer, ingest, line, model
+from tests.usage.factories import MODEL, OCTOBER, SEPTEMBER, close_period, customer, ingest, line, model
 from tests.usage_api.asking import asked, key_of, refused
 from usage.models import UsageApp, UsageEvent
+from usage.services.archiving import archive_month
 from usage.services.rerating import rate_quarantined
 from usage.zones import day_start, find_zone, has_whole_hours, hour_starts
 
@@ -116,6 +118,18 @@ def test_what_a_month_bills_is_the_same_on_every_clock(secret: str) -> None:
     days = every_row(secret, billing_month="2026-11", tz="UTC", group_by="day")
     assert [(row["day"], row["requests"]) for row in days] == [("2026-10-31", 2)]
     assert asked(secret, USAGE, billing_month="2030-01", tz="UTC")["rows"] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_archived_month_has_its_sums_on_every_clock_but_those_of_half_hours(secret: str, tmp_path: Path) -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    for month in (SEPTEMBER, OCTOBER):
+        close_period(Customer.objects.get(), month)
+    archive_month(month=OCTOBER, directory=tmp_path, actor="tests", clock=lambda: now)
+    span = {"from": "2026-10-05", "to": "2026-10-09"}
+    assert asked(secret, USAGE, **span)["total"]["requests"] > 10
+    assert asked(secret, USAGE, tz="UTC", group_by="hour,app", **span)["total"]["requests"] > 10
+    assert refused(secret, USAGE, tz="Asia/Kolkata", **span)[:2] == (410, "events_archived")
 
 
 def test_apps_are_filtered_by_number(secret: str) -> None:

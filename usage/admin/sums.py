@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, When
 from django.db.models import Model as DjangoModel
-from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
@@ -12,7 +12,7 @@ from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnlyAdmin
 from accounts.models import ApiKey
 from catalog.models import Model
 from usage.admin.reading import BilledInFilter, BoundedPaginator
-from usage.models import BillingPeriod, UsageRollup
+from usage.models import BillingPeriod, UsageApp, UsageRollup
 
 
 def _name_of(model: type[DjangoModel], path: str, name: str) -> Subquery:
@@ -23,8 +23,8 @@ def _name_of(model: type[DjangoModel], path: str, name: str) -> Subquery:
 @admin.register(UsageRollup)
 class UsageRollupAdmin(ReadOnlyAdmin):
     list_display = (
-        "day", "customer", "used_model", "requests", "prompt_tokens", "cache_read_tokens", "completion_tokens", "cost_usd",
-        "upstream_cost_usd", "billing_month",
+        "day", "customer", "used_model", "app", "requests", "prompt_tokens", "cache_read_tokens", "completion_tokens",
+        "cost_usd", "upstream_cost_usd", "billing_month",
     )  # fmt: skip
     list_filter = (CustomerFilter, BilledInFilter)
     list_select_related = ("customer",)
@@ -32,8 +32,9 @@ class UsageRollupAdmin(ReadOnlyAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     fields = (
-        "customer", "billing_month", "day", "api_key", "used_model", "price_id", "requests", "prompt_tokens",
-        "cache_read_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "web_searches", "cost_usd",
+        "customer", "billing_month", "day", "api_key", "used_model", "app", "price_id", "requests", "prompt_tokens",
+        "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "completion_tokens",
+        "reasoning_tokens", "audio_output_tokens", "image_output_tokens", "images", "web_searches", "cost_usd",
         "upstream_cost_usd",
     )  # fmt: skip
 
@@ -41,6 +42,11 @@ class UsageRollupAdmin(ReadOnlyAdmin):
         names = {
             "model_name": _name_of(Model, "model_id", "model_id"),
             "key_name": _name_of(ApiKey, "api_key_id", "name"),
+            "app_name": Subquery(
+                UsageApp.objects.filter(pk=OuterRef("app_id")).values_list(
+                    Case(When(title="", then=F("referer")), default=F("title"))
+                )
+            ),
         }
         rows: QuerySet[UsageRollup] = super().get_queryset(request).annotate(**names)
         return rows
@@ -48,6 +54,10 @@ class UsageRollupAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("model"))
     def used_model(self, row: UsageRollup) -> str:
         return row.model_name or EMPTY  # type: ignore[attr-defined]
+
+    @admin.display(description=gettext_lazy("app"))
+    def app(self, row: UsageRollup) -> str:
+        return row.app_name or EMPTY  # type: ignore[attr-defined]
 
     @admin.display(description=gettext_lazy("API key"))
     def api_key(self, row: UsageRollup) -> str:

@@ -23,6 +23,7 @@ from usage.models import UsageApp, UsageRollup
 from usage.models.counted import COUNTED_EVENTS
 from usage.models.rollups import SUMMED
 from usage.periods import KST, BillingMonth
+from usage.selectors.archives import require_events
 from usage.selectors.sums import Consumption, consumption_of
 from usage.zones import day_start, days_between, has_whole_hours, hour_starts
 
@@ -71,7 +72,8 @@ def usage_groups(
 ) -> list[UsageGroup]:
     """Up to `limit` rows (None: all) in the order of their positions, beginning after one. Sums are of priced events only.
 
-    Raises InvalidInput (`tz`) where the events themselves would have to be read for too many days.
+    Raises InvalidInput (`tz`) where the events themselves would have to be read for too many days, EventsArchived where
+    they stand in files.
     """
     source = _source(customer, scope, by)
     groups = ", ".join(f"{source.expression(name)} AS by_{name}" for name in by)
@@ -91,7 +93,7 @@ def usage_groups(
 
 
 def scope_total(customer: Customer, scope: UsageScope) -> Consumption:
-    """The sum of all rows, whatever the grouping. Raises InvalidInput as `usage_groups` does."""
+    """The sum of all rows, whatever the grouping. Raises what `usage_groups` raises."""
     source = _source(customer, scope, ())
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {_TOTALS} FROM {source.table}", source.params)  # noqa: S608 - as above
@@ -183,6 +185,7 @@ def _source(customer: Customer, scope: UsageScope, by: Sequence[str]) -> _Source
             f"{MAX_EVENT_DAYS} days at once are possible there, these are {len(days)}",
             field="tz",
         )
+    require_events(customer, start_at=params["start_at"], end_at=params["end_at"], billing_month=scope.billing_month)
     events = f"""({COUNTED_EVENTS} AND event.customer_id = %(customer_id)s
                  AND event.occurred_at >= %(start_at)s AND event.occurred_at < %(end_at)s)"""
     return _Source(_filtered(events, conditions), "occurred_at", params, scope, days)
