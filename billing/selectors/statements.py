@@ -64,10 +64,9 @@ def statement_lines(customer: Customer, month: BillingMonth) -> Iterator[str]:
         head, chain = _summed(parameters, customer, month)
         yield head.line()
         with connection.chunked_cursor() as cursor:
-            cursor.itersize = _FETCHED_ROWS
             cursor.execute(_ORDERED, parameters)
-            for (line,) in cursor:
-                yield line
+            while rows := cursor.fetchmany(_FETCHED_ROWS):
+                yield from (line for (line,) in rows)
         yield foot_line(head.digest(chain))
 
 
