@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +29,7 @@ from gateway.models import GatewayCall
 from gateway.services.admitting import admit_calls
 from gateway.services.sweeping import sweep_calls
 from tests.gateway.money import ACTOR, NOW, account, admit, caller, forget, outcome, request, settle, shop, usage
+from tests.gateway.test_sweep import upstream
 from tests.usage.factories import violations
 from usage.models import UsageEvent
 
@@ -276,10 +277,6 @@ class Customers:
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, first=st.integers(0, 2_000))
 def test_in_any_order_the_balance_is_what_was_paid_less_what_is_held_and_spent(steps: list[Any], first: int) -> None:
-    from django.db import transaction
-
-    from tests.gateway.test_sweep import upstream
-
     with transaction.atomic():
         shop()
         upstream()

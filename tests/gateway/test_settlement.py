@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from catalog.models import Price
 from gateway.calls import Attempt
 from gateway.models import CallAttempt, GatewayCall
 from tests.gateway.money import (
@@ -306,8 +307,6 @@ def test_prices_are_those_of_the_moment_in_which_the_call_began() -> None:
     shop()
     who = caller(limit_krw=10_000)
     call = admitted(who)
-    from catalog.models import Price
-
     Price.objects.update(effective_to=NOW + timedelta(seconds=1))
     model(MODEL, {"prompt": "1", "completion": "1"}, at=NOW + timedelta(seconds=1))
     settle(outcome(call))
