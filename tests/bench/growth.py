@@ -2,8 +2,10 @@
 
 Ingest is measured as a call of the service with 1,000 new events a batch, with one million events stored and again with
 twenty million, all in the very month that the new ones go to: in the event table with its index, the key table and the
-sums, filled by SQL inside the server with all triggers in place. Ids are random, so every look-up lands somewhere else.
-Beside each round the same rows go by `COPY` into an empty table, which shows how busy the machine is.
+sums, filled by SQL inside the server (indexes are built afterwards, as a restored archive's are). New events come in the
+order of time, a second a batch, over 200 customers. Their ids begin with the time, as upstreams' do; a second series has
+wholly random ids, each of which lands on another page of the key table's index. Beside each round the same rows go by `COPY`
+into an empty table, which shows how busy the machine is.
 
 A customer's month is read through the selectors that the portal, the usage API and the close use. Beside its own rows stand
 those that 50 million events of 2,000 other customers leave in the two tables of sums: one a day for about 22 of them, one an
@@ -13,6 +15,7 @@ hour for about 3; the events themselves are in no table that these questions rea
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import statistics
 import time
@@ -40,6 +43,9 @@ MODELS = 6
 COMPONENTS = {"prompt": "0.0000025", "completion": "0.00001", "input_cache_read": "0.00000025"}
 BATCH_EVENTS = 1_000
 ROUNDS, BATCHES_PER_ROUND = 9, 5
+WARM_BATCHES = 10
+#: Kind of ids -> name of the ratio.
+IDS = {"timed": "growth_20m_vs_1m", "random": "growth_20m_vs_1m_random_ids"}
 OTHERS, OTHERS_EVENTS = 2_000, 50_000_000
 #: Rows that a customer has for each day and each hour: keys x models x apps.
 ROWS_PER_DAY, ROWS_PER_HOUR = 36, 12
@@ -51,18 +57,19 @@ _COLUMNS = """customer_id, event_id, occurred_at, received_at, billing_month, ap
     price_id, cost_usd, upstream_cost_usd, app_title, app_referer, body_hash"""
 # Each customer has as many events as the next, in the order of the index; `first` shifts them between those of before.
 _EVENTS = f"""
-INSERT INTO usage_event ({_COLUMNS})
-SELECT owner.id, 'gen-' || left(md5('event ' || n), 24), at, at, '2026-10-01', NULL, sold.model_id, sold.model_id,
+INSERT INTO usage_event_2026_10 ({_COLUMNS})
+SELECT owner.id,
+       'gen-' || CASE n %% 2 WHEN 0 THEN extract(epoch FROM at)::bigint || '-' ELSE '' END
+           || left(md5('event ' || n), 20),
+       at, at, '2026-10-01', NULL, sold.model_id, sold.model_id,
        'openrouter',
-       '{{"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500, "cost": 0.001875, "is_byok": false,
-         "prompt_tokens_details": {{"cached_tokens": 400, "audio_tokens": 0}},
-         "completion_tokens_details": {{"reasoning_tokens": 100}}}}',
+       '{{"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500, "cost": 0.001875}}',
        1200, 300, 400, 0, 0, 100, 0, 0, 0, 0, 0, '{{}}', sold.id, price.id, 0.0051, 0.001875, 'Help desk',
        'https://desk.example', sha256(n::text::bytea)
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
 CROSS JOIN LATERAL (
     SELECT (n - %(first)s) * {CUSTOMERS} / (%(last)s - %(first)s + 1) AS number,
-           timestamptz '2026-09-30T15:00Z' + interval '1 second' * (2678399 * ((n - %(first)s) * {CUSTOMERS}.0
+           timestamptz '2026-09-30T15:00Z' + interval '1 second' * (2419199 * ((n - %(first)s) * {CUSTOMERS}.0
                / (%(last)s - %(first)s + 1) %% 1)) AS at) AS made
 JOIN bench_owner AS owner ON owner.number = made.number
 JOIN (SELECT id, model_id, row_number() OVER (ORDER BY id) - 1 AS number FROM catalog_model) AS sold
@@ -71,7 +78,7 @@ JOIN catalog_price AS price ON price.model_id = sold.id
 """
 _KEYS = """
 INSERT INTO usage_event_key (customer_id, event_id, body_hash, occurred_at)
-SELECT customer_id, event_id, body_hash, occurred_at FROM usage_event WHERE seq > %s ORDER BY customer_id, event_id
+SELECT customer_id, event_id, body_hash, occurred_at FROM usage_event_2026_10 WHERE seq > %s
 """
 _SUMS = """requests, prompt_tokens, completion_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens,
     reasoning_tokens, audio_input_tokens, audio_output_tokens, image_output_tokens, images, web_searches, cost_usd,
@@ -115,25 +122,25 @@ def measure() -> Measured:
     """Events per second at both sizes, milliseconds per question."""
     _prepare()
     filled_small = _seconds(lambda: _fill(1, SMALL))
-    small, beside_small = _ingest("small")
+    small = {ids: _ingest(f"small {ids}", ids) for ids in IDS}
     filled_large = _seconds(lambda: _fill(SMALL + 1, LARGE))
-    large, beside_large = _ingest("large")
+    large = {ids: _ingest(f"large {ids}", ids) for ids in IDS}
     sizes = _sizes()
     filled_others = _seconds(_fill_others)
     reads = _reads()
+    ratios = {}
+    for ids, name in IDS.items():
+        ratios[name] = round(small[ids][0] / large[ids][0], 3)
+        ratios[f"{name}_beside_copy"] = round(small[ids][0] / small[ids][1] / (large[ids][0] / large[ids][1]), 3)
     return Measured(
         name="growth",
-        ratios={
-            "growth_20m_vs_1m": round(small / large, 3),
-            "growth_20m_vs_1m_beside_copy": round((small / beside_small) / (large / beside_large), 3),
-            "slowest_read_vs_50ms": round(max(reads.values()) / 50, 3),
-        },
+        ratios={**ratios, "slowest_read_vs_50ms": round(max(reads.values()) / 50, 3)},
         figures={
             "measured_path": "service call in batches of 1,000, one process",
-            "ingest_at_1m_events_per_s": round(small),
-            "ingest_at_20m_events_per_s": round(large),
-            "copy_beside_1m_events_per_s": round(beside_small),
-            "copy_beside_20m_events_per_s": round(beside_large),
+            **{f"ingest_at_1m_{ids}_ids_events_per_s": round(small[ids][0]) for ids in IDS},
+            **{f"ingest_at_20m_{ids}_ids_events_per_s": round(large[ids][0]) for ids in IDS},
+            **{f"copy_beside_1m_{ids}_ids_events_per_s": round(small[ids][1]) for ids in IDS},
+            **{f"copy_beside_20m_{ids}_ids_events_per_s": round(large[ids][1]) for ids in IDS},
             **sizes,
             "others_day_rows": OTHERS * 31 * ROWS_PER_DAY,
             "others_hour_rows": OTHERS * 744 * ROWS_PER_HOUR,
@@ -171,15 +178,26 @@ def _prepare() -> None:
 
 
 def _fill(first: int, last: int) -> None:
+    """Add these events with their keys and sums. Both indexes are dropped for it and made anew, which takes a tenth."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT last_value FROM usage_event_seq_seq")
         before = cursor.fetchone()[0] if first > 1 else 0
+    _execute("SET maintenance_work_mem = '1GB'")
+    _execute("ALTER TABLE usage_event DETACH PARTITION usage_event_2026_10")
+    _execute("ALTER TABLE usage_event_2026_10 DROP CONSTRAINT usage_event_2026_10_pkey")
+    _execute("ALTER TABLE usage_event_key DROP CONSTRAINT usage_event_key_pkey")
     _execute(_EVENTS, {"first": first, "last": last})
     _execute(_KEYS, [before])
+    _execute("ALTER TABLE usage_event_key ADD PRIMARY KEY (customer_id, event_id)")
+    _execute("ALTER TABLE usage_event_2026_10 ADD PRIMARY KEY (customer_id, occurred_at, event_id)")
+    _execute(
+        "ALTER TABLE usage_event ATTACH PARTITION usage_event_2026_10 "
+        "FOR VALUES FROM ('2026-09-30T15:00Z') TO ('2026-10-31T15:00Z')"
+    )
     _execute(_DAYS)
     _execute(_HOURS)
-    _execute("VACUUM ANALYZE usage_event")
-    _execute("VACUUM ANALYZE usage_event_key")
+    for table in ("usage_event_2026_10", "usage_event_key", "usage_usagerollup", "usage_usagehour"):
+        _execute(f"VACUUM ANALYZE {table}")
     _execute("CHECKPOINT")
 
 
@@ -201,12 +219,12 @@ def _fill_others() -> None:
     _execute("CHECKPOINT")
 
 
-def _ingest(label: str) -> tuple[float, float]:
+def _ingest(label: str, ids: str) -> tuple[float, float]:
     """Medians of events per second: metered, and by COPY alone."""
-    _meter(_batches(f"{label} warm", 3))
+    _meter(_batches(f"{label} warm", ids, WARM_BATCHES))
     metered, copied = [], []
     for number in range(ROUNDS):
-        batches = _batches(f"{label} {number}", BATCHES_PER_ROUND)
+        batches = _batches(f"{label} {number}", ids, BATCHES_PER_ROUND)
         events = BATCHES_PER_ROUND * BATCH_EVENTS
         with connection.cursor() as cursor:
             cursor.execute("SELECT last_value FROM usage_event_seq_seq")
@@ -218,21 +236,29 @@ def _ingest(label: str) -> tuple[float, float]:
     return statistics.median(metered), statistics.median(copied)
 
 
-def _batches(label: str, count: int) -> list[list[bytes]]:
+_clock = itertools.count()
+
+
+def _batches(label: str, ids: str, count: int) -> list[list[bytes]]:
+    return [_batch(f"{label} {number}", ids, next(_clock)) for number in range(count)]
+
+
+def _batch(label: str, ids: str, second: int) -> list[bytes]:
+    """Events of one second, the 29th of October and later."""
+    at = MONTH.start_at + timedelta(days=28, seconds=second)
     return [
-        [_line(f"{label} {batch} {number}", batch * BATCH_EVENTS + number) for number in range(BATCH_EVENTS)]
-        for batch in range(count)
+        _line(f"{label} {number}", ids, number, at + timedelta(milliseconds=number)) for number in range(BATCH_EVENTS)
     ]
 
 
-def _line(name: str, number: int) -> bytes:
-    digest = hashlib.sha256(name.encode()).hexdigest()
+def _line(name: str, ids: str, number: int, at: datetime) -> bytes:
+    begin = f"{int(at.timestamp())}-" if ids == "timed" else ""
     prompt, completion = 200 + number * 37 % 20_000, 1 + number * 11 % 2_000
     event = {
-        "id": f"gen-{digest[:24]}",
+        "id": f"gen-{begin}{hashlib.sha256(name.encode()).hexdigest()[:20]}",
         "customer": f"bench-{number % CUSTOMERS}",
         "model": f"bench/model-{number % MODELS}",
-        "occurred_at": (MONTH.start_at + timedelta(seconds=int(digest[24:32], 16) % 2_678_400)).isoformat(),
+        "occurred_at": at.isoformat(),
         "dialect": "openrouter",
         "usage": {
             "prompt_tokens": prompt,
