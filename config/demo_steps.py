@@ -120,6 +120,7 @@ def _issue_late(say: Say, *, clock: Callable[[], datetime]) -> None:
         invoice__tax_invoice__status=TaxInvoice.Status.QUEUED,
     )
     for delivery in late.select_related("invoice__tax_invoice", "invoice__customer"):
+        assert delivery.invoice is not None  # only an invoice has a tax invoice
         if delivery.invoice.tax_invoice.deadline_on < clock().astimezone(KST).date():
             issue_tax_invoice_late(
                 delivery=delivery,

@@ -93,7 +93,8 @@ def _events() -> Iterator[str | None]:
 
 
 def _result(name: str, findings: Iterator[str | None]) -> CheckResult:
-    checked, listed, unlisted = 0, [], 0
+    listed: list[str] = []
+    checked, unlisted = 0, 0
     for finding in findings:
         checked += 1
         if finding is None:

@@ -86,13 +86,15 @@ class LimitsForm(ReasonForm):
         super().__init__(*args, row=row, **options)
         self.order_fields(["rpm", "tpm", "concurrency", "monthly_usd", "allowed_ips", "reason"])
         if row is not None:
-            self.initial |= {
-                "rpm": row.rpm_limit,
-                "tpm": row.tpm_limit,
-                "concurrency": row.concurrency_limit,
-                "monthly_usd": row.monthly_limit_usd,
-                "allowed_ips": " ".join(row.allowed_ips or []),
-            }
+            self.initial.update(
+                {
+                    "rpm": row.rpm_limit,
+                    "tpm": row.tpm_limit,
+                    "concurrency": row.concurrency_limit,
+                    "monthly_usd": row.monthly_limit_usd,
+                    "allowed_ips": " ".join(row.allowed_ips or []),
+                }
+            )
 
 
 def _limit(key: ApiKey, answers: dict[str, Any], actor: str) -> str:

@@ -31,7 +31,7 @@ class TermsForm(ReasonForm):
         super().__init__(*args, row=row, **options)
         self.order_fields(["credit_limit_krw", "is_prepaid", "reason"])
         if row is not None:
-            self.initial |= {"credit_limit_krw": row.credit_limit_krw, "is_prepaid": row.is_prepaid}
+            self.initial.update({"credit_limit_krw": row.credit_limit_krw, "is_prepaid": row.is_prepaid})
 
 
 def _set_terms(account: SpendingAccount, answers: dict[str, Any], actor: str) -> str:

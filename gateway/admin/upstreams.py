@@ -49,15 +49,17 @@ class ChangeForm(UpstreamForm, ReasonForm):
         del self.fields["name"]
         self.order_fields([*(name for name in self.fields if name != "reason"), "reason"])
         if row is not None:
-            self.initial |= {
-                "base_url": row.base_url,
-                "dialect": row.dialect,
-                "priority": row.priority,
-                "is_enabled": row.is_enabled,
-                "connect": row.connect_timeout_seconds,
-                "first_byte": row.first_byte_timeout_seconds,
-                "idle": row.idle_timeout_seconds,
-            }
+            self.initial.update(
+                {
+                    "base_url": row.base_url,
+                    "dialect": row.dialect,
+                    "priority": row.priority,
+                    "is_enabled": row.is_enabled,
+                    "connect": row.connect_timeout_seconds,
+                    "first_byte": row.first_byte_timeout_seconds,
+                    "idle": row.idle_timeout_seconds,
+                }
+            )
 
 
 class KeyForm(ReasonForm):
@@ -144,7 +146,7 @@ class UpstreamAdmin(ServiceAddAdmin):
             upstream=OuterRef("pk"), call__started_at__gte=timezone.now() - _LATELY
         ).order_by()
         failed = lately.filter(Q(status__isnull=True) | Q(status__gte=400))
-        return (
+        rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
             .annotate(
@@ -152,6 +154,7 @@ class UpstreamAdmin(ServiceAddAdmin):
                 failed=Subquery(failed.values("upstream").annotate(count=Count("pk")).values("count")),
             )
         )
+        return rows
 
     @admin.display(description=gettext_lazy("attempts in ten minutes"))
     def tried(self, upstream: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
@@ -50,7 +51,7 @@ def rebuild_rollups(
 
     Each customer's month is one transaction that keeps its writers and its close out; sound months are only read.
     """
-    params = {"customer_id": customer and customer.pk, "month": month and month.first_on}
+    params: dict[str, Any] = {"customer_id": customer and customer.pk, "month": month and month.first_on}
     with connection.cursor() as cursor:
         cursor.execute(_MONTHS, params)
         found: list[tuple[int, date]] = cursor.fetchall()
@@ -62,7 +63,7 @@ def rebuild_rollups(
 @transaction.atomic
 def _rebuild(customer: Customer, month: BillingMonth, actor: str) -> RebuiltMonth:
     hold_customer(customer.pk)
-    params = {"customer_id": customer.pk, "billing_month": month.first_on, "end_at": month.end_at}
+    params: dict[str, Any] = {"customer_id": customer.pk, "billing_month": month.first_on, "end_at": month.end_at}
     listed: list[str] = []
     count = 0
     tables: tuple[Sums, ...] = (UsageRollup, UsageHour)
