@@ -2,7 +2,6 @@
 
 from django.db import migrations, models
 
-
 # No model: only recounts and the archive itself read it, and both in SQL.
 SUMS = """
 CREATE TABLE usage_archived_sum (
