@@ -19,7 +19,7 @@ from accounts.models import Customer
 from accounts.spreadsheets import guarded
 from tests.usage.factories import customer, ingest, line, model
 from tests.usage_api.asking import asked, get, key_of, refused
-from usage.api import export
+from usage.api import export, workbook
 from usage.selectors.events import EventScope, events_of
 
 pytestmark = pytest.mark.django_db
@@ -90,9 +90,27 @@ def test_xlsx_has_texts_as_texts_and_counts_as_numbers(secret: str) -> None:
 
 
 def test_xlsx_goes_on_on_the_next_sheet(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "SHEET_ROWS", 4)
+    monkeypatch.setattr(workbook, "SHEET_ROWS", 4)
     book = load_workbook(io.BytesIO(file(secret, "xlsx")))
     assert [sheet.max_row for sheet in book.worksheets] == [5, 5, 3]
+
+
+def test_xlsx_goes_out_while_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "_FLUSH_ROWS", 100)
+    read = 0
+
+    def rows() -> Iterator[tuple[str, int]]:
+        nonlocal read
+        for number in range(30_000):
+            read += 1
+            yield f"{number * 7919 % 100_003} ₩ <&> \ufffe", number
+
+    pieces = workbook.workbook(("text", "number"), rows())
+    first = next(pieces)
+    assert 0 < read < 10_000
+    [sheet] = load_workbook(io.BytesIO(first + b"".join(pieces)), read_only=True).worksheets
+    found = list(sheet.iter_rows(values_only=True))
+    assert (len(found), found[0], found[2]) == (30_001, ("text", "number"), ("7919 ₩ <&> \ufffd", 1))
 
 
 @pytest.mark.parametrize(("kind", "lines"), [("csv", 1), ("ndjson", 0)])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
@@ -19,8 +18,6 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -31,13 +28,11 @@ from accounts.models import Customer
 from accounts.spreadsheets import guarded
 from usage.api.events import PROBLEMS, SCOPE_PARAMETERS, SCOPE_PARAMS, customer_asking, event_json, read_scope
 from usage.api.reading import read_params
+from usage.api.workbook import workbook
 from usage.models import UsageEvent
 from usage.selectors.events import EventReader, batches, events_of
 
 BATCH_ROWS = 2_000
-#: A sheet holds 1,048,576 rows; what goes beyond stands on the next one.
-SHEET_ROWS = 1_000_000
-_FILE_BYTES = 65_536
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _COLUMNS = (
     "id",
@@ -168,29 +163,7 @@ def _ndjson(rows: Rows) -> Chunks:
 
 
 def _xlsx(rows: Rows) -> Chunks:
-    book = Workbook(write_only=True)
-    sheet = None
-    for number, row in enumerate(rows):
-        if sheet is None or number % SHEET_ROWS == 0:
-            sheet = book.create_sheet()
-            sheet.append(list(_COLUMNS))
-        sheet.append([_typed(sheet, cell) for cell in _cells(row)])
-    if sheet is None:
-        book.create_sheet().append(list(_COLUMNS))
-    with tempfile.TemporaryFile() as file:
-        book.save(file)
-        file.seek(0)
-        while chunk := file.read(_FILE_BYTES):
-            yield chunk
-
-
-def _typed(sheet: Any, cell: str | int) -> Any:
-    """A count as a number, a text as a text: openpyxl would take "=1+1" for a formula and "#N/A" for an error."""
-    if isinstance(cell, int) or not cell.startswith(("=", "#")):
-        return cell
-    typed = WriteOnlyCell(sheet, value=cell)
-    typed.data_type = "s"
-    return typed
+    yield from workbook(_COLUMNS, map(_cells, rows))
 
 
 _FORMATS: dict[str, tuple[str, Callable[[Rows], Chunks]]] = {
