@@ -77,12 +77,12 @@ def litellm(upstream: str) -> Iterator[Server]:
         _install([sys.executable, "-m", "venv", str(folder)])
         _install([str(folder / "bin" / "pip"), "install", "--quiet", _LITELLM])
     port = _free_port()
-    parameters = {"model": MODEL, "api_base": f"{upstream}/v1", "api_key": UPSTREAM_KEY}
+    parameters = {"model": f"openai/{MODEL}", "api_base": f"{upstream}/v1", "api_key": UPSTREAM_KEY}
     config = {"model_list": [{"model_name": "bench", "litellm_params": parameters}]}
     (folder / "config.yaml").write_text(json.dumps(config))
     command = [str(program), "--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
-    extra = {"LITELLM_MASTER_KEY": "sk-bench", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
-    extra |= {"DATABASE_URL": "", "DJANGO_SETTINGS_MODULE": ""}
+    extra: dict[str, str | None] = {"LITELLM_MASTER_KEY": "sk-bench", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    extra |= {"LITELLM_LOG": "ERROR", "DATABASE_URL": None, "DJANGO_SETTINGS_MODULE": None}
     with _running([*command, "--num_workers", "1", "--telemetry", "False"], port, extra, "litellm") as pid:
         yield Server(
             f"http://127.0.0.1:{port}/v1/chat/completions", pid, {"Authorization": "Bearer sk-bench"}, model="bench"
@@ -119,12 +119,14 @@ def _uvicorn(application: str, extra: Mapping[str, str], name: str) -> Iterator[
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, extra: Mapping[str, str], name: str) -> Iterator[int]:
+def _running(command: list[str], port: int, extra: Mapping[str, str | None], name: str) -> Iterator[int]:
+    """One process with these variables added, or taken away where they are None; yields its id."""
+    environment = {key: value for key, value in {**os.environ, **extra}.items() if value is not None}
     log_path = env.var_dir() / "bench" / f"{name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=env.REPOSITORY, env={**os.environ, **extra}, stdout=log, stderr=log, process_group=0
+            command, cwd=env.REPOSITORY, env=environment, stdout=log, stderr=log, process_group=0
         )
         try:
             _wait_for(port, process, log_path)
