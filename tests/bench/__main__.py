@@ -9,7 +9,7 @@ from tests.bench.database import bench_database
 from tests.bench.report import table, write_report
 
 #: Each is a module here with `measure() -> Measured`, run in a database of its own.
-BENCHMARKS = ("ingest", "close", "growth", "gateway")
+BENCHMARKS = ("ingest", "close", "growth", "gateway", "memory")
 
 
 def main() -> None:
