@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 
 from tests.database import database_url
+from tests.ground.waiting import eventually
 from tests.usage.factories import (
     ACTOR,
     NOVEMBER,
@@ -257,13 +258,13 @@ def test_an_ingesting_process_that_is_killed_loses_and_doubles_nothing(tmp_path:
 
 def wait_until_nobody_else_is_connected() -> None:
     """Until the server noticed that the killed process is gone and ended its transaction."""
-    for _ in range(1000):
+
+    def others() -> list[tuple[object, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND backend_type = 'client backend'"
+                "SELECT pid, state, wait_event, now() - state_change, left(query, 100) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
             )
-            if cursor.fetchone()[0] == 0:
-                return
-        time.sleep(0.01)
-    raise AssertionError("a session of the killed process is still there")
+            return list(cursor.fetchall())
+
+    eventually(lambda: not others(), others)

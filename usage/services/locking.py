@@ -15,14 +15,15 @@ from django.db import connection
 CUSTOMER_MONTHS = 1
 
 
+#: What `share_customers` says, for a writer that has more to say at once; `customer_ids` come in ascending order, so that
+#: two writers and a close never wait in a circle. The first key is CUSTOMER_MONTHS.
+SHARE_CUSTOMERS = "SELECT pg_advisory_xact_lock_shared(1, id::int) FROM unnest(%(customer_ids)s::bigint[]) AS id"
+
+
 def share_customers(customer_ids: Iterable[int]) -> None:
     """Hold these customers' months against a close until the transaction ends; writers do not wait for each other."""
     with connection.cursor() as cursor:
-        # Ascending, so that two writers and a close never wait in a circle.
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock_shared(%s, id::int) FROM unnest(%s::bigint[]) AS id",
-            [CUSTOMER_MONTHS, sorted(set(customer_ids))],
-        )
+        cursor.execute(SHARE_CUSTOMERS, {"customer_ids": sorted(set(customer_ids))})
 
 
 def hold_customer(customer_id: int) -> None:

@@ -18,10 +18,9 @@ from django.db import OperationalError, connection, transaction
 from catalog.selectors import Catalog
 from usage.models import QuarantinedEvent
 from usage.periods import BillingMonth
-from usage.selectors import closed_months
 from usage.services.attribution import AppName, app_ids
 from usage.services.decoding import DecodedEvent
-from usage.services.locking import share_customers
+from usage.services.locking import SHARE_CUSTOMERS
 from usage.services.partitions import ensure_partitions
 from usage.services.rating import Rating, rate
 from usage.services.resolving import Payer
@@ -35,6 +34,10 @@ _RETRIED = frozenset({"40P01", "40001"})  # deadlock, serialization failure: the
 
 # Columns go as one text each, its values apart by a character that no value has: a tenth of the cost of an array.
 _APART = "\x01"
+_CLOSED = """
+SELECT customer_id, month FROM usage_billingperiod
+WHERE customer_id = ANY (%(customer_ids)s::bigint[]) AND status = 'closed'
+"""
 _CLAIM = """
 WITH claimed AS (
     INSERT INTO usage_event_key (customer_id, event_id, body_hash, occurred_at)
@@ -47,6 +50,8 @@ WITH claimed AS (
 )
 SELECT count(*), string_agg(customer_id::text, %(apart)s), string_agg(event_id, %(apart)s) FROM claimed
 """
+# One message to the server, three statements, each with a view of its own: what is closed is read once the locks are held.
+_HOLD_AND_CLAIM = ";".join((SHARE_CUSTOMERS, _CLOSED, _CLAIM))
 _HASHES = """
 SELECT string_agg(encode(body_hash, 'hex'), %(apart)s ORDER BY place)
 FROM unnest(string_to_array(%(customers)s, %(apart)s)::bigint[], string_to_array(%(events)s, %(apart)s))
@@ -101,10 +106,7 @@ def store_events(events: Sequence[MeteredEvent], *, catalog: Catalog, now: datet
 def _store(
     events: Sequence[MeteredEvent], catalog: Catalog, months: _Months, now: datetime
 ) -> dict[Identity, str | None]:
-    customer_ids = {event.payer.customer_id for event in events}
-    share_customers(customer_ids)
-    months.closed = closed_months(customer_ids)
-    fresh, known = _claim(events)
+    fresh, known, months.closed = _hold_and_claim(events)
     if fresh:
         _write(fresh, catalog, months, now)
     stored: dict[Identity, str | None] = dict.fromkeys([event.identity for event in fresh])
@@ -168,29 +170,39 @@ class _Months:
         return first_on
 
 
-def _claim(events: Sequence[MeteredEvent]) -> tuple[Sequence[MeteredEvent], Sequence[MeteredEvent]]:
-    """Take the ids that nobody has: the events whose ids are ours now, and those whose ids were known."""
+def _hold_and_claim(
+    events: Sequence[MeteredEvent],
+) -> tuple[Sequence[MeteredEvent], Sequence[MeteredEvent], set[tuple[int, date]]]:
+    """Hold the customers' months against a close and take the ids that nobody has.
+
+    Returns the events whose ids are ours now, those whose ids were known, and which months are closed.
+    """
     # One order for everybody: two batches with the same ids then wait for each other, never in a circle.
     ordered = sorted(events, key=attrgetter("identity"))
     with connection.cursor() as cursor:
         cursor.execute(
-            _CLAIM,
+            _HOLD_AND_CLAIM,
             {
                 "apart": _APART,
+                "customer_ids": sorted({event.payer.customer_id for event in events}),
                 **_texts(event.identity for event in ordered),
                 "hashes": _APART.join([event.body_hash for event in ordered]),
                 "instants": _APART.join([event.decoded.occurred_text for event in ordered]),
             },
         )
+        cursor.nextset()
+        closed = set(cursor.fetchall())
+        cursor.nextset()
         count, customers, names = cursor.fetchone()
     if count == len(events):
-        return events, ()
+        return events, (), closed
     if count == 0:
-        return (), events
+        return (), events, closed
     claimed = set(zip(map(int, customers.split(_APART)), names.split(_APART), strict=True))
     return (
         [event for event in events if event.identity in claimed],
         [event for event in events if event.identity not in claimed],
+        closed,
     )
 
 
