@@ -118,7 +118,6 @@ class GatewayCall(models.Model):
                 condition=Q(status="estimated", next_ask_at__isnull=False),
             ),
             models.Index(fields=["started_at"], name="gateway_call_by_start"),
-            models.Index(fields=["customer", "-started_at"], name="gateway_call_by_customer"),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from gateway.calls import GENERATING_ROUTES, Outcome
 from gateway.estimates import likely_completion_tokens, likely_prompt_tokens
 from usage.dialects import Flag, UsageRefused, read_usage
 from usage.events import MAX_NAME_CHARS
+from usage.models import UsageEvent
 from usage.services.ingesting import Status, ingest_events
 
 ACTOR = "gateway"
@@ -62,6 +63,7 @@ class Ending:
     event_id: str | None = None
     flags: list[str] = field(default_factory=list)
     tokens: int = 0
+    cost_usd: Decimal | None = None
 
 
 def read_outcome(call: LockedCall, outcome: Outcome) -> Ending:
@@ -117,12 +119,19 @@ def meter_endings(endings: Sequence[Ending], *, now: datetime) -> None:
                 refused.append(ending)
                 continue
             ending.event_id = result.id
+            ending.cost_usd = result.cost_usd if result.status is Status.ACCEPTED else _stored_cost(ending.call)
             if result.quarantine_code:
                 ending.flags.append("quarantined")
         waiting = refused
     for ending in waiting:
         ending.status, ending.flags = "lost", [*ending.flags, "event_refused"]
         logger.error("call %s could not be metered at all", ending.call.call_id)
+
+
+def _stored_cost(call: LockedCall) -> Decimal | None:
+    """What an event costs that was stored before, by whatever way."""
+    events = UsageEvent.objects.filter(customer_id=call.customer_id, occurred_at=call.started_at, event_id=call.call_id)
+    return events.values_list("cost_usd", flat=True).first()
 
 
 def _as_reported(ending: Ending) -> bytes:

@@ -32,7 +32,7 @@ FROM gateway_call AS call
 JOIN accounts_apikey AS api_key ON api_key.id = call.api_key_id
 WHERE call.call_id = ANY (%s) ORDER BY call.call_id FOR UPDATE OF call
 """
-_SETTLE = "SELECT * FROM gateway_settle(%s, %s::jsonb, %s::jsonb)"
+_SETTLE = "SELECT * FROM gateway_settle(%s, %s::bigint[], %s::jsonb, %s::jsonb, %s::jsonb)"
 _ASK_LATER = """
 UPDATE gateway_call AS call SET
     lease_until = %s, instance = '', finished_at = later.finished_at, finish_reason = later.finish_reason,
@@ -112,16 +112,43 @@ def _lock(call_ids: Iterable[str]) -> dict[str, LockedCall]:
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 def _write(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
-    rows = [_row(ending, now) for ending in endings]
-    with connection.cursor() as cursor:
-        cursor.execute(_SETTLE, [now, orjson.dumps(rows).decode(), orjson.dumps(_attempts(endings)).decode()])
-        billed = {call_id: is_billed for call_id, _cost, is_billed in cursor.fetchall()}
+    billed = _execute(endings, [_row(ending, now) for ending in endings], now)
     return {
         ending.call.call_id: Settled(
-            ending.call.call_id, ending.event_id, billed.get(ending.call.call_id, False), tuple(ending.flags)
+            ending.call.call_id, ending.event_id, billed[ending.call.call_id], tuple(ending.flags)
         )
         for ending in endings
     }
+
+
+def _execute(endings: Sequence[Ending], rows: Sequence[dict[str, Any]], now: datetime) -> dict[str, bool]:
+    """Release the holds of `rows` and keep the attempts of all; whether each is billed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SETTLE,
+            [
+                now,
+                list({ending.call.customer_id for ending in endings}),
+                orjson.dumps(rows).decode(),
+                orjson.dumps(_attempts(endings)).decode(),
+                orjson.dumps(_aliases(endings)).decode(),
+            ],
+        )
+        return dict(cursor.fetchall())
+
+
+def _aliases(endings: Sequence[Ending]) -> list[dict[str, Any]]:
+    return [
+        {
+            "customer_id": ending.call.customer_id,
+            "upstream_id": ending.outcome.upstream_generation_id,
+            "event_id": ending.event_id,
+        }
+        for ending in endings
+        if ending.event_id
+        and is_name(ending.outcome.upstream_generation_id)
+        and ending.outcome.upstream_generation_id != ending.event_id
+    ]
 
 
 def _row(ending: Ending, now: datetime) -> dict[str, Any]:
@@ -130,6 +157,7 @@ def _row(ending: Ending, now: datetime) -> dict[str, Any]:
         "call_id": ending.call.call_id,
         "customer_id": ending.call.customer_id,
         "api_key_id": ending.call.api_key_id,
+        "was": ending.call.status,
         "status": ending.status,
         "event_id": ending.event_id,
         "served_model": ending.served_model if ending.event_id else "",
@@ -143,6 +171,7 @@ def _row(ending: Ending, now: datetime) -> dict[str, Any]:
         "finished_at": outcome.finished_at,
         "flags": list(dict.fromkeys(ending.flags)),
         "tokens": ending.tokens,
+        "cost_usd": None if ending.cost_usd is None else format(ending.cost_usd, "f"),
         "next_ask_at": now + FIRST_ASK if ending.status == "estimated" else None,
     }
 
@@ -170,7 +199,7 @@ def _ask_later(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
     rows = [_row(ending, now) for ending in endings]
     with connection.cursor() as cursor:
         cursor.execute(_ASK_LATER, [now, orjson.dumps(rows).decode()])
-        cursor.execute(_SETTLE, [now, "[]", orjson.dumps(_attempts(endings)).decode()])
+    _execute(endings, [], now)
     return {
         ending.call.call_id: Settled(ending.call.call_id, None, False, (*ending.flags, "asked_later"))
         for ending in endings

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, wait
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -39,7 +40,8 @@ class ItemResult(msgspec.Struct, frozen=True, gc=False):
     """The answer for one item. `index` counts from 0 in the order given; `id` is None where it was unreadable.
 
     `field` and `reason` say what is wrong with a rejected or conflicting item. `quarantine_code` and
-    `quarantine_detail` stand on an accepted event that is kept without a price.
+    `quarantine_detail` stand on an accepted event that is kept without a price, `cost_usd` on every other accepted one; it
+    is no part of the JSON.
     """
 
     index: int
@@ -50,6 +52,7 @@ class ItemResult(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     quarantine_code: str = ""
     quarantine_detail: str = ""
+    cost_usd: Decimal | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; what does not apply is left out."""
@@ -171,7 +174,7 @@ def _answer(index: int, event: MeteredEvent, known: str | None) -> ItemResult:
                 quarantine_code=event.rating.code,
                 quarantine_detail=event.rating.detail,
             )
-        return ItemResult(index, event_id, Status.ACCEPTED)
+        return ItemResult(index, event_id, Status.ACCEPTED, cost_usd=event.rating.cost_usd)
     if known == event.body_hash:
         return ItemResult(index, event_id, Status.DUPLICATE)
     reason = "this id was stored before with another content"

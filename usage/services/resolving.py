@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -32,6 +32,21 @@ class Payer(msgspec.Struct, frozen=True, gc=False):
     api_key_id: int | None
 
 
+class _Key(NamedTuple):
+    """What a key's row says of who pays."""
+
+    prefix: str
+    pk: int
+    customer_id: int | None
+    pepper_version: int
+    digest: bytes
+
+
+def _keys_of(prefixes: set[str]) -> dict[str, _Key]:
+    rows = ApiKey.objects.filter(prefix__in=prefixes).order_by()
+    return {row[0]: _Key(*row) for row in rows.values_list("prefix", "pk", "customer_id", "pepper_version", "digest")}
+
+
 class Payers:
     """The customers and keys that a batch names, read in two queries; then one answer per event.
 
@@ -43,7 +58,7 @@ class Payers:
         slugs = {draft.customer for draft in drafts if draft.customer is not None}
         prefixes = {draft.api_key[:KEY_PREFIX_CHARS] for draft in drafts if draft.api_key is not None}
         self._customers = dict(Customer.objects.filter(slug__in=slugs).values_list("slug", "pk")) if slugs else {}
-        self._keys = {key.prefix: key for key in ApiKey.objects.filter(prefix__in=prefixes)} if prefixes else {}
+        self._keys = _keys_of(prefixes) if prefixes else {}
         self._peppers = peppers() if prefixes else {}
 
     def of(self, draft: NamesPayer) -> Payer:
@@ -72,7 +87,7 @@ class Payers:
             raise EventRefused("api_key", "belongs to another customer than the event names", draft.event_id)
         return Payer(key.customer_id, key.pk)
 
-    def _key(self, text: str) -> ApiKey | None:
+    def _key(self, text: str) -> _Key | None:
         """The key of a prefix, or of a whole key whose digest is right."""
         key = self._keys.get(text[:KEY_PREFIX_CHARS])
         if key is None:
