@@ -39,12 +39,13 @@ class _Key(NamedTuple):
     pk: int
     customer_id: int | None
     pepper_version: int
-    digest: bytes
+    digest: bytes | memoryview
 
 
 def _keys_of(prefixes: set[str]) -> dict[str, _Key]:
     rows = ApiKey.objects.filter(prefix__in=prefixes).order_by()
-    return {row[0]: _Key(*row) for row in rows.values_list("prefix", "pk", "customer_id", "pepper_version", "digest")}
+    columns = ("prefix", "pk", "customer_id", "pepper_version", "digest")
+    return {prefix: _Key(prefix, *rest, bytes(digest)) for prefix, *rest, digest in rows.values_list(*columns)}
 
 
 class Payers:
