@@ -30,8 +30,8 @@ class Migration(migrations.Migration):
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(
                             choices=[
-                                ("rise", "over 30 % more than last month"),
-                                ("fall", "over 30 % less than last month"),
+                                ("rise", "over 30 percent more than last month"),
+                                ("fall", "over 30 percent less than last month"),
                                 ("zero", "nothing after a month with an invoice"),
                                 ("negative_margin", "sold below the upstream's charge"),
                             ],

@@ -88,8 +88,8 @@ class BillingDraft(models.Model):
     """
 
     class Anomaly(models.TextChoices):
-        RISE = "rise", _("over 30 % more than last month")
-        FALL = "fall", _("over 30 % less than last month")
+        RISE = "rise", _("over 30 percent more than last month")
+        FALL = "fall", _("over 30 percent less than last month")
         ZERO = "zero", _("nothing after a month with an invoice")
         NEGATIVE_MARGIN = "negative_margin", _("sold below the upstream's charge")
 

@@ -45,7 +45,10 @@ class _Key(NamedTuple):
 def _keys_of(prefixes: set[str]) -> dict[str, _Key]:
     rows = ApiKey.objects.filter(prefix__in=prefixes).order_by()
     columns = ("prefix", "pk", "customer_id", "pepper_version", "digest")
-    return {prefix: _Key(prefix, *rest, bytes(digest)) for prefix, *rest, digest in rows.values_list(*columns)}
+    return {
+        prefix: _Key(prefix, pk, customer_id, version, bytes(digest))
+        for prefix, pk, customer_id, version, digest in rows.values_list(*columns)
+    }
 
 
 class Payers:
