@@ -39,7 +39,7 @@ class _Key(NamedTuple):
     pk: int
     customer_id: int | None
     pepper_version: int
-    digest: bytes | memoryview
+    digest: bytes
 
 
 def _keys_of(prefixes: set[str]) -> dict[str, _Key]:
