@@ -26,7 +26,7 @@ from django.db.models import Sum
 from accounts.services import create_api_key
 from tests.ground.waiting import eventually
 from tests.usage.factories import ACTOR, counted, customer, line, model, violations
-from tests.usage.test_races import EVENT_USD, REPOSITORY, database_url, wait_until_nobody_else_is_connected
+from tests.usage.test_races import EVENT_USD, KILLED, REPOSITORY, database_url, wait_until_the_killed_are_gone
 from usage.api.intake import NDJSON, PATH
 from usage.models import UsageRollup
 
@@ -47,7 +47,7 @@ class Server:
         command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(self.port)]
         self.process = subprocess.Popen(
             [*command, "--log-level", "error", "--no-access-log"],
-            env=os.environ | {"DATABASE_URL": database_url()},
+            env=os.environ | {"DATABASE_URL": database_url(), "PGAPPNAME": KILLED},
             cwd=REPOSITORY,
         )
 
@@ -147,7 +147,7 @@ def test_every_event_is_stored_exactly_once() -> None:
                     client.port = server.port
     finally:
         server.kill()
-    wait_until_nobody_else_is_connected()
+    wait_until_the_killed_are_gone()
 
     assert [client.failure for client in clients] == [None] * len(clients)
     assert sum(client.repeated for client in clients) >= ROUNDS
