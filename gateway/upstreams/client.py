@@ -8,6 +8,9 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from catalog.adapters import GuardedResolver
+from catalog.errors import AddressRefused
+
 from .pool import Target
 
 #: Enough for a burst of chunks; two of these at most wait in memory for a client that reads slowly.
@@ -29,13 +32,8 @@ class UpstreamClient:
     """Sends requests; the answer's body is the caller's to read and to close. Use and close it in one event loop."""
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=DNS_SECONDS, keepalive_timeout=KEEP_ALIVE_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            read_bufsize=READ_BUFFER_BYTES,
-            trust_env=False,
-        )
+        # One by scheme, because the scheme decides which addresses a name may stand for.
+        self._sessions = {scheme: _session(scheme) for scheme in ("https", "http")}
         self._urls: dict[tuple[str, str], URL] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
@@ -51,12 +49,14 @@ class UpstreamClient:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=target.connect_seconds)
             self._timeouts[target.connect_seconds] = timeout
         try:
-            return await self._session.post(
+            return await self._sessions[url.scheme].post(
                 url, data=body, headers=CIMultiDict(headers), timeout=timeout, allow_redirects=False
             )
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             code = "connect_timeout" if isinstance(error, TimeoutError) else "connect_error"
             raise Unreachable(code, may_have_begun=False) from None
+        except AddressRefused:
+            raise Unreachable("address_refused", may_have_begun=False) from None
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             raise Unreachable("connection_lost", may_have_begun=True) from None
         except (aiohttp.ClientError, ValueError):
@@ -64,4 +64,21 @@ class UpstreamClient:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+
+
+def _session(scheme: str) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        resolver=GuardedResolver(scheme),
+        ttl_dns_cache=DNS_SECONDS,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        read_bufsize=READ_BUFFER_BYTES,
+        trust_env=False,
+    )

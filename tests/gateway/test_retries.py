@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from accounts.models import Customer
 from gateway.models import CallAttempt, GatewayCall
+from gateway.upstreams.client import Unreachable, UpstreamClient
+from gateway.upstreams.pool import Target
 from tests.gateway.events import Metered, metered
 from tests.gateway.gate import (
     ANSWER,
@@ -203,3 +206,22 @@ def test_without_any_upstream_nothing_is_held(caller: tuple[Customer, str]) -> N
     answer = at_the_gate(key, [], chat)
     assert (answer.status, answer.headers["retry-after"]) == (503, "30")
     assert not GatewayCall.objects.filter(customer=customer).exists()
+
+
+def test_a_name_that_leads_into_a_private_network_is_not_connected_to() -> None:
+    """What its text hides is judged by the address that is about to be connected to."""
+
+    async def ask() -> str:
+        client = UpstreamClient()
+        target = Target(
+            upstream_id=1, key_id=1, name="x", base_url="https://localhost/v1", dialect="openai", secret="x"
+        )
+        try:
+            await client.post(target, "chat/completions", headers={}, body=b"{}")
+        except Unreachable as error:
+            return error.code
+        finally:
+            await client.close()
+        return "connected"
+
+    assert asyncio.run(ask()) == "address_refused"
