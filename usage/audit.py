@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from django.db import connection
@@ -346,15 +346,14 @@ def _prices_do_not_overlap() -> CheckResult:
 def _priced_events() -> Iterator[UsageEvent]:
     """Every event with its effective price, streamed: its own, or the one that was decided in quarantine."""
     yield from UsageEvent.objects.filter(price_id__isnull=False).defer("usage").iterator(chunk_size=5000)
-    rated = QuarantinedEvent.objects.filter(status=QuarantinedEvent.Status.RATED)
-    for held in rated.iterator(chunk_size=5000):
-        # The key of the event table: one partition, one index look-up.
-        event = UsageEvent.objects.filter(
-            customer_id=held.customer_id, occurred_at=held.occurred_at, event_id=held.event_id
-        ).first()
-        if event is not None:  # a missing one is another check's finding
-            event.model_id, event.price_id, event.cost_usd = held.model_id, held.price_id, held.cost_usd
-            yield event
+    rated = QuarantinedEvent.objects.filter(status=QuarantinedEvent.Status.RATED).iterator(chunk_size=5000)
+    while chunk := list(islice(rated, 5000)):
+        events = UsageEvent.by_key((held.customer_id, held.occurred_at, held.event_id) for held in chunk)
+        for held in chunk:
+            event = events.get((held.customer_id, held.event_id))
+            if event is not None:  # a missing one is another check's finding, or archived
+                event.model_id, event.price_id, event.cost_usd = held.model_id, held.price_id, held.cost_usd
+                yield event
 
 
 class _Prices:

@@ -6,6 +6,9 @@ costs ingest speed); the triggers of migration 0002 refuse any later UPDATE or D
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +16,16 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Customer
 from catalog.pricing import Quantities
 from usage.models.fields import exact_usd
+
+# The whole key of each event is known, so each is one look-up in one partition.
+_BY_KEY = """
+SELECT event.* FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]) AS asked (customer_id, occurred_at, event_id)
+CROSS JOIN LATERAL (
+    SELECT {columns} FROM usage_event AS one
+    WHERE one.customer_id = asked.customer_id AND one.occurred_at = asked.occurred_at AND one.event_id = asked.event_id
+    OFFSET 0
+) AS event
+"""
 
 
 class UsageEvent(models.Model):
@@ -60,6 +73,16 @@ class UsageEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.customer_id}/{self.event_id}"
+
+    @classmethod
+    def by_key(cls, keys: Iterable[tuple[int, datetime, str]]) -> dict[tuple[int, str], UsageEvent]:
+        """The events of these (customer, instant, id), by customer and id, without what was reported; for some thousands."""
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        if not columns:
+            return {}
+        needed = [field.column for field in cls._meta.concrete_fields if field.name not in {"usage", "body_hash"}]
+        query = _BY_KEY.format(columns=", ".join(f"one.{name}" for name in needed))
+        return {(event.customer_id, event.event_id): event for event in cls.objects.raw(query, columns)}
 
     @property
     def quantities(self) -> Quantities:

@@ -44,19 +44,6 @@ SET status = 'rated', model_id = rated.model_id, price_id = rated.price_id, cost
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::numeric[]) AS rated (id, model_id, price_id, cost_usd)
 WHERE held.id = rated.id
 """
-# The whole key of an event is known, so each is one look-up in one partition.
-_EVENTS = """
-SELECT event.* FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[]) AS held (customer_id, occurred_at, event_id)
-CROSS JOIN LATERAL (
-    SELECT {columns} FROM usage_event AS one
-    WHERE one.customer_id = held.customer_id AND one.occurred_at = held.occurred_at AND one.event_id = held.event_id
-    OFFSET 0
-) AS event
-"""
-_NEEDED = [field.column for field in UsageEvent._meta.concrete_fields if field.name not in {"usage", "body_hash"}]
-
-#: (customer id, event id)
-Identity = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -183,7 +170,7 @@ def _rate(
         .filter(pk__in=[pk for _, pk in chunk], status=QuarantinedEvent.Status.OPEN)
         .order_by("customer_id", "pk")
     )
-    events = _events_of(held)
+    events = UsageEvent.by_key((row.customer_id, row.occurred_at, row.event_id) for row in held)
     apps = app_ids(_app_name(event) for event in events.values())
     catalog = current_catalog()
     deltas = RollupDeltas()
@@ -237,16 +224,6 @@ def _sum(rated: Iterable[tuple[QuarantinedEvent, Rating]]) -> Decimal:
 def _open_events(customer: Customer | None) -> QuerySet[QuarantinedEvent]:
     held = QuarantinedEvent.objects.filter(status=QuarantinedEvent.Status.OPEN)
     return held if customer is None else held.filter(customer=customer)
-
-
-def _events_of(held: Sequence[QuarantinedEvent]) -> dict[Identity, UsageEvent]:
-    """The events themselves, without what pricing does not need."""
-    if not held:
-        return {}
-    keys = zip(*((row.customer_id, row.occurred_at, row.event_id) for row in held), strict=True)
-    query = _EVENTS.format(columns=", ".join(f"one.{name}" for name in _NEEDED))
-    events = UsageEvent.objects.raw(query, [list(column) for column in keys])
-    return {(event.customer_id, event.event_id): event for event in events}
 
 
 def _app_name(event: UsageEvent) -> AppName:
