@@ -22,6 +22,7 @@ class LocalUpstream:
 
     url: str
     log: Path
+    process: subprocess.Popen[str]
 
     def entries(self, client_request_id: str = "") -> list[Entry]:
         """What it has answered; with an id, to that X-Client-Request-Id only."""
@@ -43,7 +44,7 @@ def local_upstream(log: Path, *, port: int = 0, seed: str = "t") -> Iterator[Loc
             assert process.stdout
             line = process.stdout.readline()
             assert line.startswith("upstream http://"), line
-            yield LocalUpstream(line.split()[1].removesuffix("/api/v1"), log)
+            yield LocalUpstream(line.split()[1].removesuffix("/api/v1"), log, process)
         finally:
             process.terminate()
             process.wait(10)

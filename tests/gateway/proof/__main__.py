@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Exit code 0 when nothing was wrong."""
+    """Exit code 0 when nothing was wrong, 1 when something was, 2 when somebody else ended what has to live."""
     parser = argparse.ArgumentParser(prog="python -m tests.gateway.proof", description=__doc__)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
@@ -59,6 +59,9 @@ def prove(var: Path, rounds: int, seed: int, load_seconds: float) -> int:
             time.sleep(dice.uniform(0.1, load_seconds / 2))
             lived.end_load()
             wrong = calm_down()
+            if others := lived.ended_by_others():
+                print(f"round {number}: somebody else ended {' and '.join(others)}")
+                return 2
             sweep()
             findings = examine(lived)
             wrong += findings.wrong

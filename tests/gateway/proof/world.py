@@ -90,6 +90,11 @@ class World:
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         os.kill(dice.choice([postmaster, *map(int, children)]), signal.SIGKILL)
 
+    def ended_by_others(self) -> list[str]:
+        """What was ended by somebody else than this proof: then it proves nothing."""
+        processes = {"the upstream": self.upstream.process, "the gateway": self.gateway and self.gateway.process}
+        return [name for name, process in processes.items() if process is None or process.poll() is not None]
+
     def end_load(self) -> None:
         """Let the client's calls come to their end, and the client with them."""
         assert self.client is not None
