@@ -25,6 +25,7 @@ from accounts.admin import (
     Operation,
     OperationForm,
     ReadOnlyAdmin,
+    ReadOnlyInline,
     ReasonForm,
     actor_of,
     list_url,
@@ -365,8 +366,17 @@ def _close_again(item: BillingRunItem, answers: dict[str, Any], actor: str) -> s
     return _("%(customer)s is being closed.") % {"customer": item.customer}
 
 
+class DraftInline(ReadOnlyInline):
+    model = BillingDraft
+    fields = (
+        "cost_usd", "upstream_cost_usd", "supply_krw", "vat_krw", "total_krw", "previous_supply_krw", "anomalies",
+        "computed_at",
+    )  # fmt: skip
+
+
 @admin.register(BillingRunItem)
 class BillingRunItemAdmin(ReadOnlyAdmin):
+    inlines = (DraftInline,)
     list_display = ("customer", "run", "status", "problem", "reason", "invoice", "updated_at")
     list_filter = ("status", CustomerFilter, RunMonthFilter, "reason_code")
     list_select_related = ("run", "customer", "invoice")

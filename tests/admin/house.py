@@ -37,7 +37,7 @@ from gateway.services.upstreams import set_upstream, set_upstream_key
 from tests.billing.factories import ACTOR
 from tests.billing.month import DOLLAR, NOW, OCTOBER, close, listing, open_house, tenant, use
 from tests.gateway.money import forget, outcome, request
-from usage.models import QuarantinedEvent, UsageArchive
+from usage.models import QuarantinedEvent, UsageApp, UsageArchive
 from usage.periods import BillingMonth
 from usage.services.activity import import_activity
 from usage.services.reconciling import import_statement
@@ -204,6 +204,7 @@ def make_house() -> House:
         directory="/archive/usage-2026-03-1", started_at=NOW, archived_at=NOW, restored_at=NOW, actor=ACTOR,
     )  # fmt: skip
     move_money(gaon)
+    UsageApp.objects.create(customer=gaon, referer="https://desk.example", title="Help desk")
     HolidayOverride.objects.create(day=date(2027, 6, 1), note="임시공휴일")
     run = close()
     invoice = Invoice.objects.get(customer=gaon)

@@ -28,7 +28,7 @@ PAGES = (
     "statement_csv",
 )
 #: They hold figures and no name.
-FILES = {"statement_csv", "invoice_statement"}
+FILES = {"invoice_pdf", "statement_csv", "invoice_statement"}
 METHODS = {page: ("get", "post") if page in {"keys", "revoke_key"} else ("get",) for page in PAGES}
 BODY = {"name": "made by the matrix"}
 

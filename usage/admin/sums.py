@@ -12,12 +12,39 @@ from accounts.admin import EMPTY, CustomerFilter, MonthFilter, ReadOnlyAdmin
 from accounts.models import ApiKey
 from catalog.models import Model
 from usage.admin.reading import BilledInFilter, BoundedPaginator
-from usage.models import BillingPeriod, UsageApp, UsageRollup
+from usage.models import BillingPeriod, UsageApp, UsageHour, UsageRollup
 
 
 def _name_of(model: type[DjangoModel], path: str, name: str) -> Subquery:
     """The name of a row that a plain number points to, fetched with the list."""
     return Subquery(model._default_manager.filter(pk=OuterRef(path)).values(name)[:1])
+
+
+@admin.register(UsageApp)
+class UsageAppAdmin(ReadOnlyAdmin):
+    list_display = ("title", "referer", "customer")
+    list_filter = (CustomerFilter,)
+    list_select_related = ("customer",)
+    ordering = ("customer", "title", "pk")
+    search_fields = ("title", "referer")
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(ReadOnlyAdmin):
+    list_display = (
+        "hour_at",
+        "customer",
+        "requests",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost_usd",
+        "billing_month",
+    )
+    list_filter = (CustomerFilter, BilledInFilter)
+    list_select_related = ("customer",)
+    ordering = ("-hour_at", "customer", "pk")
+    paginator = BoundedPaginator
+    show_full_result_count = False
 
 
 @admin.register(UsageRollup)
