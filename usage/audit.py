@@ -271,18 +271,18 @@ def _hours_beside_their_days() -> Iterator[str]:
 
 
 def recount_query(model: Sums, *, one_month: bool = False, between: bool = False) -> str:
-    """SELECT of what the rows of a table of sums should be, columns `KEY` and then `SUMMED`.
+    """SELECT of what the rows of a table of sums should be, columns `KEY` and then `SUMS`.
 
     With `one_month` it takes the parameters `customer_id`, `billing_month` and `end_at` (the end of that month), with
     `between` it is about events from `start_at` to `end_at` alone. Otherwise it counts what is archived, by days only.
     """
     key = ", ".join(model.KEY)
-    sums = ", ".join(f"sum({name}) AS {name}" for name in SUMMED)
+    sums = ", ".join(f"sum({name}) AS {name}" for name in model.SUMS)
     where = (_ONE_MONTH if one_month else "") + (_BEFORE if one_month or between else "") + (_SINCE if between else "")
-    found = f"SELECT {key}, {', '.join(SUMMED)} FROM ({COUNTED_EVENTS}{where}) AS counted"  # noqa: S608 - no input in it
+    found = f"SELECT {key}, {', '.join(model.SUMS)} FROM ({COUNTED_EVENTS}{where}) AS counted"  # noqa: S608 - no input in it
     if model is UsageRollup and not between:
         found += _ARCHIVED_SUMS.format(
-            key=", ".join(f"event.{name}" for name in model.KEY), sums=", ".join(f"event.{name}" for name in SUMMED)
+            key=", ".join(f"event.{name}" for name in model.KEY), sums=", ".join(f"event.{name}" for name in model.SUMS)
         ) + (_ONE_MONTH if one_month else "")
     elif model is UsageHour:
         found += " WHERE NOT " + _ARCHIVED.format(column="hour_at")
@@ -299,9 +299,9 @@ def sum_differences(model: Sums, params: Mapping[str, Any] | None = None) -> Ite
         table=model._meta.db_table,
         kept_where="WHERE " + " AND ".join(kept_where) if kept_where else "",
         key=", ".join(f"coalesce(kept.{name}, recount.{name})" for name in model.KEY),
-        pairs=", ".join(f"coalesce(kept.{name}, 0), coalesce(recount.{name}, 0)" for name in SUMMED),
+        pairs=", ".join(f"coalesce(kept.{name}, 0), coalesce(recount.{name}, 0)" for name in model.SUMS),
         same=" AND ".join(_same(name) for name in model.KEY),
-        unequal=" OR ".join(f"kept.{name} <> recount.{name}" for name in SUMMED),
+        unequal=" OR ".join(f"kept.{name} <> recount.{name}" for name in model.SUMS),
         order=", ".join(str(place) for place, _ in enumerate(model.KEY, 1)),
     )
     for row in _rows(query, params):
@@ -318,7 +318,7 @@ def _same(name: str) -> str:
 def _sum_sentence(model: Sums, row: tuple[Any, ...]) -> str:
     key = dict(zip(model.KEY, row, strict=False))
     sums = row[len(model.KEY) :]
-    pairs = zip(SUMMED, sums[::2], sums[1::2], strict=True)
+    pairs = zip(model.SUMS, sums[::2], sums[1::2], strict=True)
     wrong = [f"{name} {kept} instead of {counted}" for name, kept, counted in pairs if kept != counted]
     when = f"on {key['day']}" if "day" in key else f"at {key['hour_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}"
     app = f", app {key['app_id']}" if key["app_id"] else ""

@@ -75,10 +75,11 @@ _ROLLUPS = """
 INSERT INTO usage_usagerollup (
     customer_id, billing_month, day, api_key_id, app_id, model_id, price_id, requests, prompt_tokens, completion_tokens,
     cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, audio_input_tokens,
-    audio_output_tokens, image_output_tokens, images, web_searches, cost_usd, upstream_cost_usd)
+    audio_output_tokens, image_output_tokens, images, web_searches, cost_usd, upstream_cost_usd,
+    upstream_basis_usd, higher_basis_usd)
 SELECT customer_id, billing_month, (occurred_at AT TIME ZONE 'Asia/Seoul')::date, NULL, 0, model_id, price_id, count(*),
        sum(prompt_tokens), sum(completion_tokens), sum(cache_read_tokens), 0, 0, sum(reasoning_tokens), 0, 0, 0, 0, 0,
-       sum(cost_usd), sum(upstream_cost_usd)
+       sum(cost_usd), sum(upstream_cost_usd), sum(upstream_cost_usd), sum(greatest(cost_usd, upstream_cost_usd))
 FROM usage_event GROUP BY 1, 2, 3, model_id, price_id
 """
 _GROUP_BY = """

@@ -87,9 +87,10 @@ _SUMS = """requests, prompt_tokens, completion_tokens, cache_read_tokens, cache_
     upstream_cost_usd"""
 # Each customer's hours and days are all there, whatever the sums: writers update rows, as they mostly do.
 _DAYS = f"""
-INSERT INTO usage_usagerollup (customer_id, billing_month, day, api_key_id, model_id, price_id, app_id, {_SUMS})
+INSERT INTO usage_usagerollup (
+    customer_id, billing_month, day, api_key_id, model_id, price_id, app_id, {_SUMS}, upstream_basis_usd, higher_basis_usd)
 SELECT owner.id, '2026-10-01', date '2026-10-01' + day, NULL, price.model_id, price.id, app.id,
-       1, 1200, 300, 400, 0, 0, 100, 0, 0, 0, 0, 0, 0.0051, 0.001875
+       1, 1200, 300, 400, 0, 0, 100, 0, 0, 0, 0, 0, 0.0051, 0.001875, 0.001875, 0.0051
 FROM bench_owner AS owner JOIN usage_usageapp AS app ON app.customer_id = owner.id
 CROSS JOIN generate_series(0, 30) AS day CROSS JOIN catalog_price AS price
 """
@@ -104,9 +105,10 @@ _OTHERS_SUMS = (
     "%(events)s, %(events)s * 1200, %(events)s * 300, %(events)s * 400, 0, 0, %(events)s * 100, 0, 0, 0, 0, 0, "
 )
 _OTHERS_DAYS = f"""
-INSERT INTO usage_usagerollup (customer_id, billing_month, day, api_key_id, model_id, price_id, app_id, {_SUMS})
+INSERT INTO usage_usagerollup (
+    customer_id, billing_month, day, api_key_id, model_id, price_id, app_id, {_SUMS}, upstream_basis_usd, higher_basis_usd)
 SELECT owner, '2026-10-01', date '2026-10-01' + day, number %% 3, %(model)s + number / 3 %% 6, %(price)s, number / 18,
-       {_OTHERS_SUMS} %(events)s * 0.0051, 0
+       {_OTHERS_SUMS} %(events)s * 0.0051, 0, %(events)s * 0.0051, %(events)s * 0.0051
 FROM unnest(%(owners)s::bigint[]) AS owner, generate_series(0, 30) AS day, generate_series(0, {ROWS_PER_DAY} - 1) AS number
 """
 _OTHERS_HOURS = f"""

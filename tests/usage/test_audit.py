@@ -128,7 +128,9 @@ def test_a_cost_that_was_touched_is_found_in_every_sum() -> None:
     event = UsageEvent.objects.get(event_id="a")
     assert found == [
         f"rollups_equal_a_recount: rollup of customer {event.customer_id} on 2026-10-05, model {event.model_id}: "
-        "cost_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000",
+        "cost_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000, "
+        "upstream_basis_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000, "
+        "higher_basis_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000",
         f"hours_equal_a_recount: rollup of customer {event.customer_id} at 2026-10-05T03:00Z, model {event.model_id}: "
         "cost_usd 0.0003450000000000000000000000 instead of 1.0000000000000000000000000000",
         f"costs_follow_from_prices: event 'a' of customer {event.customer_id}: costs 0.000345 at price {event.price_id}, "

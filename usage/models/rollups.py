@@ -33,13 +33,16 @@ class UsageSums(models.Model):
 
 #: The columns of `UsageSums`, in their order: whole counts, then the two costs.
 SUMMED = tuple(field.name for field in UsageSums._meta.local_fields)
+#: What only `UsageRollup` has: the costs that a contract may be priced on, instead of `cost_usd`.
+BASES = ("upstream_basis_usd", "higher_basis_usd")
 
 
 class UsageRollup(UsageSums):
     """Sums of priced events by KST day, customer, key, model, price version and app: what pages, quotes and the close
     read. `app_id` is 0 for events without one.
 
-    Kept in the transaction that stores the events; `check_books` recounts it from them.
+    Kept in the transaction that stores the events; `check_books` recounts it from them. `upstream_basis_usd` adds up what
+    upstreams charged, our cost where they named no charge; `higher_basis_usd` the greater of both, event by event.
     """
 
     customer = models.ForeignKey(
@@ -51,9 +54,12 @@ class UsageRollup(UsageSums):
     model_id = models.BigIntegerField()
     price_id = models.BigIntegerField()
     app_id = models.BigIntegerField(default=0)
+    upstream_basis_usd = exact_usd(default=0)
+    higher_basis_usd = exact_usd(default=0)
 
     #: What makes a row the same row, in the order in which writers lock rows.
     KEY = ("customer_id", "billing_month", "day", "api_key_id", "model_id", "price_id", "app_id")
+    SUMS = (*SUMMED, *BASES)
 
     class Meta:
         verbose_name = _("usage rollup")
@@ -89,6 +95,7 @@ class UsageHour(UsageSums):
 
     #: What makes a row the same row, in the order in which writers lock rows.
     KEY = ("customer_id", "hour_at", "billing_month", "api_key_id", "model_id", "app_id")
+    SUMS = SUMMED
 
     class Meta:
         verbose_name = _("usage by hour")

@@ -25,7 +25,6 @@ from accounts.services import record_audit
 from usage.audit import EVENT_DIGEST, recount_query
 from usage.errors import ArchiveBusy, ArchiveDamaged, MonthNotArchivable, UnreadableFile
 from usage.models import UsageArchive, UsageRollup
-from usage.models.rollups import SUMMED
 from usage.periods import BillingMonth
 
 FORMAT = "jeongsan.usage-archive/1"
@@ -48,7 +47,8 @@ SELECT event.customer_id, customer.slug, count(*) FROM {partition} AS event
 JOIN accounts_customer AS customer ON customer.id = event.customer_id GROUP BY 1, 2 ORDER BY 1
 """
 _SUMS = f"""
-SELECT customer_id, {", ".join(f"sum({name})" for name in SUMMED)} FROM usage_archived_sum WHERE archive_id = %s GROUP BY 1
+SELECT customer_id, {", ".join(f"sum({name})" for name in UsageRollup.SUMS)} FROM usage_archived_sum
+WHERE archive_id = %s GROUP BY 1
 """  # noqa: S608 - made of constants
 _COUNTS = """
 SELECT count(*), count(*) FILTER (WHERE price_id IS NULL), coalesce(sum({digest}), 0),
@@ -252,7 +252,7 @@ def columns_of_events() -> list[list[str]]:
 
 
 def _keep_sums(archive: UsageArchive) -> None:
-    key = ", ".join((*UsageRollup.KEY, *SUMMED))
+    key = ", ".join((*UsageRollup.KEY, *UsageRollup.SUMS))
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM usage_archived_sum WHERE archive_id = %s", [archive.pk])
         cursor.execute(
@@ -266,7 +266,9 @@ def _customers(archive: UsageArchive, partition: str) -> dict[str, Any]:
     """By customer's primary key: its name, how many events of it there are, and the sums of those that count."""
     with connection.cursor() as cursor:
         cursor.execute(_SUMS, [archive.pk])
-        sums = {pk: {name: str(value) for name, value in zip(SUMMED, rest, strict=True)} for pk, *rest in cursor}
+        sums = {
+            pk: {name: str(value) for name, value in zip(UsageRollup.SUMS, rest, strict=True)} for pk, *rest in cursor
+        }
         cursor.execute(_CUSTOMERS.format(partition=partition))
         return {
             str(pk): {"slug": slug, "events": events, "sums": sums.get(pk, {})}

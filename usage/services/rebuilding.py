@@ -14,7 +14,6 @@ from accounts.models import Customer
 from accounts.services import record_audit
 from usage.audit import Sums, recount_query, sum_differences
 from usage.models import UsageArchive, UsageHour, UsageRollup
-from usage.models.rollups import SUMMED
 from usage.periods import BillingMonth
 from usage.services.locking import hold_customer
 
@@ -72,7 +71,7 @@ def _rebuild(customer: Customer, month: BillingMonth, actor: str) -> RebuiltMont
         if differences:
             count += len(differences)
             listed += differences[: MAX_LISTED - len(listed)]
-            columns = ", ".join((*model.KEY, *SUMMED))
+            columns = ", ".join((*model.KEY, *model.SUMS))
             rows = model.objects.filter(customer=customer, billing_month=month.first_on)
             if model is UsageHour:  # hours of archived months can't be recounted
                 rows = rows.exclude(Exists(_ARCHIVES_OF_HOUR))

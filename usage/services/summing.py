@@ -12,14 +12,14 @@ from django.db import connection
 
 from catalog.money import ZERO, exact_sum
 from catalog.pricing import Quantities
-from usage.models.rollups import SUMMED, UsageHour, UsageRollup
+from usage.models.rollups import BASES, UsageHour, UsageRollup
 from usage.periods import KST
 from usage.services.rating import Rating
 from usage.services.resolving import Payer
 
 #: Customer, billing month, hour (UTC), key, model, price, app: the finest of what the two tables are made of.
 _Key = tuple[int, date, datetime, int | None, int, int, int]
-_Sums = tuple[Any, ...]  # as `SUMMED`
+_Sums = tuple[Any, ...]  # as `UsageRollup.SUMS`; hours have no bases
 
 _TYPES = {
     "billing_month": "date",
@@ -27,6 +27,8 @@ _TYPES = {
     "hour_at": "timestamptz",
     "cost_usd": "numeric",
     "upstream_cost_usd": "numeric",
+    "upstream_basis_usd": "numeric",
+    "higher_basis_usd": "numeric",
 }
 _ADD = """
 INSERT INTO {table} AS kept ({columns}) SELECT * FROM unnest({arrays})
@@ -35,13 +37,13 @@ ON CONFLICT ({key}) DO UPDATE SET {added}
 
 
 def _adding(model: type[UsageRollup | UsageHour]) -> str:
-    columns = (*model.KEY, *SUMMED)
+    columns = (*model.KEY, *model.SUMS)
     return _ADD.format(
         table=model._meta.db_table,
         columns=", ".join(columns),
         arrays=", ".join(f"%s::{_TYPES.get(name, 'bigint')}[]" for name in columns),
         key=", ".join(model.KEY),
-        added=", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in SUMMED),
+        added=", ".join(f"{name} = kept.{name} + EXCLUDED.{name}" for name in model.SUMS),
     )
 
 
@@ -86,6 +88,8 @@ class RollupDeltas:
             counts.web_searches,
             rating.cost_usd,
             ZERO if upstream_cost_usd is None else upstream_cost_usd,
+            rating.cost_usd if upstream_cost_usd is None else upstream_cost_usd,
+            rating.cost_usd if upstream_cost_usd is None else max(rating.cost_usd, upstream_cost_usd),
         )
         events = self._events.get(key)
         if events is None:
@@ -124,7 +128,8 @@ class RollupDeltas:
             # Korea is whole hours from UTC, so an hour lies in one day.
             day = hour_at.astimezone(KST).date()
             days.setdefault((customer_id, billing_month, day, api_key_id, model_pk, price_pk, app_id), []).append(sums)
-            hours.setdefault((customer_id, hour_at, billing_month, api_key_id, model_pk, app_id), []).append(sums)
+            hour = (customer_id, hour_at, billing_month, api_key_id, model_pk, app_id)
+            hours.setdefault(hour, []).append(sums[: -len(BASES)])
         with connection.cursor() as cursor:
             # One message to the server, two statements.
             cursor.execute(_ADD_TO_BOTH, [*_columns(days), *_columns(hours)])
@@ -133,8 +138,8 @@ class RollupDeltas:
 def _added_up(parts: Sequence[_Sums]) -> _Sums:
     if len(parts) == 1:
         return parts[0]
-    *counts, cost_usd, upstream_cost_usd = zip(*parts, strict=True)
-    return *map(sum, counts), exact_sum(cost_usd), exact_sum(upstream_cost_usd)
+    columns = list(zip(*parts, strict=True))
+    return *map(sum, columns[:12]), *map(exact_sum, columns[12:])
 
 
 def _columns(rows: Mapping[tuple[Any, ...], Sequence[_Sums]]) -> list[str]:
