@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from datetime import date, datetime
 
 from django.conf import settings
@@ -29,6 +30,12 @@ def customers_of(user: User) -> QuerySet[Customer]:
 def tax_profile_in_force(customer: Customer, *, on: date) -> TaxProfile | None:
     """The last version valid on that day, or None."""
     return customer.tax_profiles.filter(valid_from__lte=on).order_by("-valid_from").first()
+
+
+def tax_profiles_in_force(customer_ids: Collection[int], *, on: date) -> dict[int, TaxProfile]:
+    """The last version valid on that day, by customer; whoever has none is left out."""
+    valid = TaxProfile.objects.filter(customer__in=customer_ids, valid_from__lte=on)
+    return {one.customer_id: one for one in valid.order_by("customer_id", "-valid_from").distinct("customer_id")}
 
 
 def seller_profile_in_force(*, on: date) -> SellerProfile | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -37,13 +38,24 @@ def record_audit(
     *, actor: str, action: str, subject: Any, reason: str = "", data: dict[str, Any] | None = None
 ) -> AuditEntry:
     """Write who did what to which row; call it inside the change's own transaction."""
-    return AuditEntry.objects.create(
-        actor=actor,
-        action=action,
-        object_type=subject._meta.label_lower,
-        object_id=str(subject.pk),
-        reason=reason,
-        data=data or {},
+    (entry,) = record_audits(actor=actor, action=action, subjects=[(subject, data or {})], reason=reason)
+    return entry
+
+
+def record_audits(
+    *, actor: str, action: str, subjects: Iterable[tuple[Any, dict[str, Any]]], reason: str = ""
+) -> list[AuditEntry]:
+    """The same for many rows at once, each with its data."""
+    return AuditEntry.objects.bulk_create(
+        AuditEntry(
+            actor=actor,
+            action=action,
+            object_type=subject._meta.label_lower,
+            object_id=str(subject.pk),
+            reason=reason,
+            data=data,
+        )
+        for subject, data in subjects
     )
 
 

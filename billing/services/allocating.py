@@ -6,6 +6,8 @@ database refuses the rest: a payment, prepayment or invoice is never settled bey
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from django.db import transaction
@@ -14,7 +16,7 @@ from accounts.errors import InvalidInput
 from accounts.services import record_audit
 from billing.errors import AlreadyReversed, NotEnoughLeft, WrongCustomer
 from billing.models import Allocation, AllocationReversal, CreditNote, Invoice, Payment, Prepayment
-from billing.services.posting import Account, Kind, post_reversal, post_transfer
+from billing.services.posting import Account, Booking, Kind, post_reversal, post_transactions, transfer_booking
 from usage.periods import KST
 from usage.services.locking import hold_customer
 
@@ -108,7 +110,57 @@ def standing_allocations(**of: object) -> list[Allocation]:
     return list(found.select_related("invoice__customer", "ledger_transaction"))
 
 
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """So many won of an invoice that something settles: a payment, a prepayment, a credit note, or giving up."""
+
+    invoice: Invoice
+    amount_krw: int
+    payment: Payment | None = None
+    prepayment: Prepayment | None = None
+    credit_note: CreditNote | None = None
+    reason: str = ""
+
+    @property
+    def source(self) -> Allocation.Source:
+        if self.credit_note:
+            return Allocation.Source.CREDIT_NOTE
+        if self.prepayment:
+            return Allocation.Source.PREPAYMENT
+        return Allocation.Source.PAYMENT if self.payment else Allocation.Source.WRITE_OFF
+
+
 @transaction.atomic
+def settle_all(*, settlements: Sequence[Settlement], actor: str, now: datetime) -> list[Allocation]:
+    """Write allocations with their ledger transactions, in their order; the caller holds the customers and knows that both
+    sides of each have as much. The invoices' sums are read again.
+    """
+    if not settlements:
+        return []
+    posted = post_transactions([_booking(settlement, actor=actor, now=now) for settlement in settlements])
+    made = Allocation.objects.bulk_create(
+        Allocation(
+            invoice=settlement.invoice,
+            source=settlement.source,
+            payment=settlement.payment,
+            prepayment=settlement.prepayment,
+            credit_note=settlement.credit_note,
+            amount_krw=settlement.amount_krw,
+            allocated_at=now,
+            reason=settlement.reason,
+            actor=actor,
+            ledger_transaction=transaction_,
+        )
+        for settlement, transaction_ in zip(settlements, posted, strict=True)
+    )
+    touched = {settlement.invoice.pk for settlement in settlements}
+    rows = Invoice.objects.filter(pk__in=touched).values_list("pk", "status", "allocated_krw")
+    sums = {pk: (status, won) for pk, status, won in rows}
+    for settlement in settlements:
+        settlement.invoice.status, settlement.invoice.allocated_krw = sums[settlement.invoice.pk]
+    return made
+
+
 def settle(
     *,
     invoice: Invoice,
@@ -120,35 +172,23 @@ def settle(
     credit_note: CreditNote | None = None,
     reason: str = "",
 ) -> Allocation:
-    """Write one allocation with its ledger transaction; the caller holds the customer and knows that both have as much."""
-    source = Allocation.Source.PAYMENT if payment else Allocation.Source.WRITE_OFF
-    if prepayment:
-        source = Allocation.Source.PREPAYMENT
-    if credit_note:
-        source = Allocation.Source.CREDIT_NOTE
-    kind, account = _TRANSFERS[source]
-    posted = post_transfer(
+    """Write one allocation."""
+    one = Settlement(invoice, amount_krw, payment, prepayment, credit_note, reason)
+    (made,) = settle_all(settlements=[one], actor=actor, now=now)
+    return made
+
+
+def _booking(settlement: Settlement, *, actor: str, now: datetime) -> Booking:
+    kind, account = _TRANSFERS[settlement.source]
+    invoice = settlement.invoice
+    return transfer_booking(
         kind=kind,
         occurred_on=day_of(now),
-        memo=f"{invoice.customer.name} {invoice.month:%Y-%m} {reason}".strip(),
+        memo=f"{invoice.customer.name} {invoice.month:%Y-%m} {settlement.reason}".strip(),
         debit=account,
         credit=Account.RECEIVABLE,
-        amount_krw=amount_krw,
+        amount_krw=settlement.amount_krw,
         customer=invoice.customer,
         invoice=invoice,
         actor=actor,
     )
-    made = Allocation.objects.create(
-        invoice=invoice,
-        source=source,
-        payment=payment,
-        prepayment=prepayment,
-        credit_note=credit_note,
-        amount_krw=amount_krw,
-        allocated_at=now,
-        reason=reason,
-        actor=actor,
-        ledger_transaction=posted,
-    )
-    invoice.refresh_from_db(fields=["status", "allocated_krw"])
-    return made

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import smtplib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -59,23 +59,23 @@ class DeliveryReport:
     dead: int
 
 
-def enqueue_deliveries(*, invoice: Invoice, recipients: Collection[str], now: datetime) -> list[Delivery]:
-    """Write the outbox rows of an invoice; call it inside the issuing transaction. Repeating it adds nothing.
+def enqueue_deliveries(*, orders: Iterable[tuple[Invoice, Collection[str]]], now: datetime) -> None:
+    """Write the outbox rows of invoices, each with its recipients; call it inside the issuing transaction. Repeating it
+    adds nothing.
 
     One mail for each distinct address, compared in lower case, and one row for the tax invoice where there is one.
     """
-    addresses = sorted({address.strip().lower() for address in recipients} - {""})
-    wanted = [(Delivery.Kind.INVOICE_EMAIL, address) for address in addresses]
-    if hasattr(invoice, "tax_invoice"):
-        wanted.append((Delivery.Kind.TAX_INVOICE, TAX_OFFICE))
-    Delivery.objects.bulk_create(
-        (
+    rows = []
+    for invoice, recipients in orders:
+        addresses = sorted({address.strip().lower() for address in recipients} - {""})
+        wanted = [(Delivery.Kind.INVOICE_EMAIL, address) for address in addresses]
+        if hasattr(invoice, "tax_invoice"):
+            wanted.append((Delivery.Kind.TAX_INVOICE, TAX_OFFICE))
+        rows += [
             Delivery(kind=kind, invoice=invoice, recipient=recipient, next_attempt_at=now, created_at=now)
             for kind, recipient in wanted
-        ),
-        ignore_conflicts=True,
-    )
-    return list(invoice.deliveries.order_by("pk"))
+        ]
+    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def deliver_due(

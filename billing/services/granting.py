@@ -104,15 +104,21 @@ def void_credit(
 
 @transaction.atomic
 def use_credits(
-    *, invoice: Invoice, promotions: Sequence[BillPromotion], actor: str, now: datetime
+    *, uses: Sequence[tuple[Invoice, BillPromotion]], actor: str, now: datetime
 ) -> list[PromotionalCreditMove]:
-    """Note what an invoice takes off; call it in the issuing transaction, which holds the customer's months."""
-    moves = [
-        _move(promotion.credit, _USED, promotion.amount_krw, actor=actor, now=now, invoice=invoice)
-        for promotion in promotions
-    ]
-    if moves:
-        refresh_spending(customer_ids=[invoice.customer_id], now=now)
+    """Note what invoices take off; call it in the issuing transaction, which holds the customers' months."""
+    moves = PromotionalCreditMove.objects.bulk_create(
+        PromotionalCreditMove(
+            credit=promotion.credit,
+            kind=_USED,
+            amount_krw=promotion.amount_krw,
+            invoice=invoice,
+            actor=actor,
+            moved_at=now,
+        )
+        for invoice, promotion in uses
+    )
+    refresh_spending(customer_ids=[invoice.customer_id for invoice, _ in uses], now=now)
     return moves
 
 

@@ -1,84 +1,180 @@
-"""Turning a computed bill into an issued invoice with everything that follows from it, in one transaction."""
+"""Turning computed bills into issued invoices with everything that follows from them, in one transaction.
+
+First everything is computed (`plan_invoice`), where one customer's trouble is its own; then it is written in sets.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from django.db import connection, transaction
 
 from accounts.models import Customer, SellerProfile, TaxProfile
-from accounts.selectors import seller_profile_in_force, tax_profile_in_force
-from accounts.services import record_audit
+from accounts.selectors import seller_profile_in_force, tax_profiles_in_force
+from accounts.services import record_audits
 from billing.documents import BankAccount, InvoiceDocument, Party
 from billing.errors import NoSellerProfile, NoTaxProfile
-from billing.models import Invoice, InvoiceLine, NumberSequence
+from billing.models import Invoice, InvoiceLine, NumberSequence, Prepayment, TaxInvoice
 from billing.pdf import TEMPLATE_VERSION
 from billing.selectors.bills import MonthBill
-from billing.selectors.deadlines import tax_invoice_dates
+from billing.selectors.deadlines import TaxInvoiceDates, tax_invoice_dates
+from billing.selectors.prepayments import drawn, waiting_prepayments
+from billing.services.allocating import Settlement, settle_all
+from billing.services.copying import copy_rows
 from billing.services.delivering import enqueue_deliveries
 from billing.services.granting import use_credits
-from billing.services.posting import post_invoice
-from billing.services.prepaying import pay_from_prepayment
-from billing.services.taxing import record_tax_invoice
+from billing.services.posting import Booking, invoice_booking, post_transactions
+from billing.services.taxing import record_tax_invoices, tax_record
 from catalog.money import ZERO
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
+
+_COUNT_UP = f"""
+INSERT INTO {NumberSequence._meta.db_table} (series, last_number) VALUES (%s, 1)
+ON CONFLICT (series) DO UPDATE SET last_number = billing_numbersequence.last_number + 1
+"""  # noqa: S608 - the table name is our model's
+_ISSUE = """
+UPDATE billing_invoice AS invoice
+SET number = issued.number, status = issued.status, issued_at = %s, issued_on = issued.issued_on, due_on = issued.due_on,
+    document = issued.document
+FROM jsonb_to_recordset(%s::jsonb)
+     AS issued (id bigint, number text, status text, issued_on date, due_on date, document jsonb)
+WHERE invoice.id = issued.id
+"""
 
 #: Stands in the document until the number is taken, which happens last.
 UNNUMBERED = "-"
 
 
+@dataclass(frozen=True, slots=True)
+class IssuingFacts:
+    """What the invoices of some customers need besides their bills; read once for all of them."""
+
+    issued_on: date
+    seller: SellerProfile | None
+    buyers: Mapping[int, TaxProfile]
+    prepayments: Mapping[int, list[Prepayment]]
+    dates: TaxInvoiceDates
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedInvoice:
+    """An invoice as it will be issued, computed whole before anything of it is written; only its number is missing.
+
+    `payments` are what prepayments give. Without a supply (all of it given away) there is no tax invoice.
+    """
+
+    customer: Customer
+    bill: MonthBill
+    document: InvoiceDocument
+    payments: tuple[tuple[Prepayment, int], ...]
+    tax_invoice: TaxInvoice | None
+    recipients: tuple[str, ...]
+
+
+def load_issuing_facts(customers: Collection[Customer], month: BillingMonth, *, now: datetime) -> IssuingFacts:
+    """The facts for invoices issued now. The caller holds the customers, so that no prepayment moves meanwhile."""
+    issued_on = now.astimezone(KST).date()
+    return IssuingFacts(
+        issued_on=issued_on,
+        seller=seller_profile_in_force(on=issued_on),
+        buyers=tax_profiles_in_force([customer.pk for customer in customers], on=issued_on),
+        prepayments=waiting_prepayments([customer.pk for customer in customers]),
+        dates=tax_invoice_dates(month),
+    )
+
+
+def plan_invoice(*, customer: Customer, bill: MonthBill, facts: IssuingFacts, now: datetime) -> PlannedInvoice:
+    """What the invoice of a bill will say. Writes nothing.
+
+    Raises NoSellerProfile, NoTaxProfile, and UnfitForTaxInvoice where no provider would take its tax invoice.
+    """
+    seller, buyer = facts.seller, facts.buyers.get(customer.pk)
+    if seller is None:
+        raise NoSellerProfile("our own seller profile is not set up yet", field="seller_profile")
+    if buyer is None:
+        raise NoTaxProfile(f"{customer.slug} has no tax profile in force on {facts.issued_on}", field="tax_profile")
+    payments = drawn(facts.prepayments[customer.pk], due_krw=bill.totals.total_krw)
+    document = _document(
+        customer=customer,
+        bill=bill,
+        buyer=buyer,
+        seller=seller,
+        facts=facts,
+        prepaid_krw=sum(won for _, won in payments),
+    )
+    has_supply = bill.totals.supply_krw != 0
+    return PlannedInvoice(
+        customer=customer,
+        bill=bill,
+        document=document,
+        payments=tuple(payments),
+        tax_invoice=tax_record(document=document, buyer=buyer, dates=facts.dates, now=now) if has_supply else None,
+        recipients=tuple(address for address in (buyer.email, buyer.email2) if address),
+    )
+
+
 @transaction.atomic
-def issue_invoice(*, customer: Customer, period: BillingPeriod, bill: MonthBill, now: datetime, actor: str) -> Invoice:
-    """Issue the invoice of a bill: lines, ledger, tax invoice record, outbox rows, and last of all its number.
+def issue_invoices(
+    *, plans: Sequence[tuple[PlannedInvoice, BillingPeriod]], now: datetime, actor: str
+) -> list[Invoice]:
+    """Issue invoices of one month: lines, ledger, tax invoice records, outbox rows, and last of all their numbers, which
+    run in the order given. All of them or none.
 
     Promotional credit is used up and prepayments pay in this same transaction; an invoice that is settled by then is
-    issued as paid. Without a supply (all of it given away) there is no tax invoice. The number is taken last because its
-    series row stays locked until the commit: other customers wait for as short as can be, and whatever rolls back leaves
-    no gap.
+    issued as paid. Numbers are taken last because their series' row stays locked until the commit: others wait for as
+    short as can be, and whatever rolls back leaves no gap.
     """
-    issued_on = now.astimezone(KST).date()
-    buyer, seller = _identities(customer, on=issued_on)
-    draft = _draft(customer=customer, period=period, bill=bill)
-    use_credits(invoice=draft, promotions=bill.promotions, actor=actor, now=now)
-    post_invoice(
-        invoice=draft,
-        promotion_krw=bill.totals.promotion_krw,
-        occurred_on=bill.month.last_on,
-        memo=f"{customer.name} {bill.month}",
+    if not plans:
+        return []
+    invoices = _write_drafts(plans)
+    planned = [(invoice, plan) for invoice, (plan, _) in zip(invoices, plans, strict=True)]
+    uses = [(invoice, promotion) for invoice, plan in planned for promotion in plan.bill.promotions]
+    use_credits(uses=uses, actor=actor, now=now)
+    post_transactions([_booking(invoice, plan.bill, actor=actor) for invoice, plan in planned])
+    settlements = [
+        Settlement(invoice, won, prepayment=prepayment)
+        for invoice, plan in planned
+        for prepayment, won in plan.payments
+    ]
+    settle_all(settlements=settlements, actor=actor, now=now)
+    record_tax_invoices([(invoice, plan.tax_invoice) for invoice, plan in planned if plan.tax_invoice])
+    enqueue_deliveries(orders=[(invoice, plan.recipients) for invoice, plan in planned], now=now)
+    _number(planned, now=now)
+    record_audits(
         actor=actor,
+        action="issue_invoice",
+        subjects=[(invoice, {"number": invoice.number}) for invoice in invoices],
     )
-    pay_from_prepayment(invoice=draft, actor=actor, now=now)
-    document = _document(draft=draft, bill=bill, buyer=buyer, seller=seller, issued_on=issued_on)
-    if draft.supply_krw:
-        record_tax_invoice(invoice=draft, document=document, buyer=buyer, now=now)
-    recipients = [address for address in (buyer.email, buyer.email2) if address]
-    enqueue_deliveries(invoice=draft, recipients=recipients, now=now)
-    ordinal = next_number(series=f"INV-{bill.month.year:04d}{bill.month.month:02d}")
-    draft.number = f"INV-{bill.month.year:04d}{bill.month.month:02d}-{ordinal:04d}"
-    final = replace(document, number=draft.number, deposit_code=deposit_code(bill.month, ordinal))
-    draft.status = Invoice.Status.ISSUED if draft.due_krw else Invoice.Status.PAID
-    draft.issued_at, draft.issued_on = now, issued_on
-    draft.due_on = final.due_on
-    draft.document = final.to_json()
-    draft.save(update_fields=["number", "status", "issued_at", "issued_on", "due_on", "document"])
-    record_audit(actor=actor, action="issue_invoice", subject=draft, data={"number": draft.number})
-    return draft
+    return invoices
+
+
+def issue_invoice(*, customer: Customer, period: BillingPeriod, bill: MonthBill, now: datetime, actor: str) -> Invoice:
+    """Issue the invoice of one bill; the caller holds the customer."""
+    facts = load_issuing_facts([customer], bill.month, now=now)
+    plan = plan_invoice(customer=customer, bill=bill, facts=facts, now=now)
+    (invoice,) = issue_invoices(plans=[(plan, period)], now=now, actor=actor)
+    return invoice
 
 
 def next_number(*, series: str) -> int:
     """The next number of a series, from 1. Holds the series' row until the caller's transaction ends: gapless."""
+    return take_numbers(series=series, count=1)[0]
+
+
+def take_numbers(*, series: str, count: int) -> range:
+    """The next so many numbers of a series, from 1. Holds the series' row until the caller's transaction ends: gapless.
+
+    The series counts up by one at a time, because its guard lets it do nothing else.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO {NumberSequence._meta.db_table} (series, last_number) VALUES (%s, 1)
-            ON CONFLICT (series) DO UPDATE SET last_number = billing_numbersequence.last_number + 1
-            RETURNING last_number
-            """,  # noqa: S608 - the table name is our model's
-            [series],
-        )
-        return int(cursor.fetchone()[0])
+        cursor.executemany(_COUNT_UP, [(series,)] * count)
+        cursor.execute("SELECT last_number FROM billing_numbersequence WHERE series = %s", [series])
+        last = int(cursor.fetchone()[0])
+    return range(last - count + 1, last + 1)
 
 
 def deposit_code(month: BillingMonth, ordinal: int) -> str:
@@ -86,21 +182,26 @@ def deposit_code(month: BillingMonth, ordinal: int) -> str:
     return f"JS{month.year % 100:02d}{month.month:02d}{ordinal:04d}"
 
 
-def _identities(customer: Customer, *, on: date) -> tuple[TaxProfile, SellerProfile]:
-    buyer, seller = tax_profile_in_force(customer, on=on), seller_profile_in_force(on=on)
-    if seller is None:
-        raise NoSellerProfile("our own seller profile is not set up yet", field="seller_profile")
-    if buyer is None:
-        raise NoTaxProfile(f"{customer.slug} has no tax profile in force on {on}", field="tax_profile")
-    return buyer, seller
+def _write_drafts(plans: Sequence[tuple[PlannedInvoice, BillingPeriod]]) -> list[Invoice]:
+    """The drafts and their lines."""
+    invoices = Invoice.objects.bulk_create(_draft(plan, period) for plan, period in plans)
+    copy_rows(
+        [
+            line
+            for invoice, (plan, _) in zip(invoices, plans, strict=True)
+            for line in (*_usage_lines(invoice, plan.bill), *_adjustment_lines(invoice, plan.bill))
+        ]
+    )
+    return invoices
 
 
-def _draft(*, customer: Customer, period: BillingPeriod, bill: MonthBill) -> Invoice:
-    invoice = Invoice.objects.create(
-        customer=customer,
+def _draft(plan: PlannedInvoice, period: BillingPeriod) -> Invoice:
+    bill = plan.bill
+    return Invoice(
+        customer=plan.customer,
         period=period,
         month=bill.month.first_on,
-        locale=customer.locale,
+        locale=plan.customer.locale,
         cost_usd=bill.cost_usd,
         exchange_rule=bill.exchange.rule,
         exchange_rate=bill.exchange.rate,
@@ -111,7 +212,10 @@ def _draft(*, customer: Customer, period: BillingPeriod, bill: MonthBill) -> Inv
         vat_krw=bill.totals.vat_krw,
         total_krw=bill.totals.total_krw,
     )
-    InvoiceLine.objects.bulk_create(
+
+
+def _usage_lines(invoice: Invoice, bill: MonthBill) -> list[InvoiceLine]:
+    return [
         InvoiceLine(
             invoice=invoice,
             position=position,
@@ -128,8 +232,11 @@ def _draft(*, customer: Customer, period: BillingPeriod, bill: MonthBill) -> Inv
             promotion_krw=line.promotion_krw,
         )
         for position, line in enumerate(bill.lines, start=1)
-    )
-    InvoiceLine.objects.bulk_create(
+    ]
+
+
+def _adjustment_lines(invoice: Invoice, bill: MonthBill) -> list[InvoiceLine]:
+    return [
         InvoiceLine(
             invoice=invoice,
             position=position,
@@ -145,8 +252,43 @@ def _draft(*, customer: Customer, period: BillingPeriod, bill: MonthBill) -> Inv
             amount_krw=-promotion.amount_krw,
         )
         for position, promotion in enumerate(bill.promotions, start=len(bill.lines) + 1)
+    ]
+
+
+def _booking(invoice: Invoice, bill: MonthBill, *, actor: str) -> Booking:
+    return invoice_booking(
+        invoice=invoice,
+        promotion_krw=bill.totals.promotion_krw,
+        occurred_on=bill.month.last_on,
+        memo=f"{invoice.customer.name} {bill.month}",
+        actor=actor,
     )
-    return invoice
+
+
+def _number(planned: Sequence[tuple[Invoice, PlannedInvoice]], *, now: datetime) -> None:
+    """Give the drafts their numbers, which is what issues them."""
+    month = planned[0][1].bill.month
+    series = f"INV-{month.year:04d}{month.month:02d}"
+    rows = []
+    ordinals = take_numbers(series=series, count=len(planned))
+    for ordinal, (invoice, plan) in zip(ordinals, planned, strict=True):
+        number = f"{series}-{ordinal:04d}"
+        final = replace(plan.document, number=number, deposit_code=deposit_code(month, ordinal))
+        invoice.number, invoice.document = number, final.to_json()
+        invoice.status = Invoice.Status.ISSUED if final.due_krw else Invoice.Status.PAID
+        invoice.issued_at, invoice.issued_on, invoice.due_on = now, final.issued_on, final.due_on
+        rows.append(
+            {
+                "id": invoice.pk,
+                "number": number,
+                "status": invoice.status,
+                "issued_on": invoice.issued_on.isoformat(),
+                "due_on": invoice.due_on.isoformat(),
+                "document": invoice.document,
+            }
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(_ISSUE, [now, json.dumps(rows)])
 
 
 def _evidence_json(bill: MonthBill) -> dict[str, object]:
@@ -163,17 +305,23 @@ def _evidence_json(bill: MonthBill) -> dict[str, object]:
 
 
 def _document(
-    *, draft: Invoice, bill: MonthBill, buyer: TaxProfile, seller: SellerProfile, issued_on: date
+    *,
+    customer: Customer,
+    bill: MonthBill,
+    buyer: TaxProfile,
+    seller: SellerProfile,
+    facts: IssuingFacts,
+    prepaid_krw: int,
 ) -> InvoiceDocument:
     month = bill.month
     return InvoiceDocument(
         number=UNNUMBERED,
-        locale=draft.locale,
+        locale=customer.locale,
         month=str(month),
         period_start_on=month.first_on,
         period_end_on=month.last_on,
-        issued_on=issued_on,
-        due_on=issued_on + timedelta(days=draft.customer.payment_due_days),
+        issued_on=facts.issued_on,
+        due_on=facts.issued_on + timedelta(days=customer.payment_due_days),
         seller=_party(seller, kind=TaxProfile.Kind.CORPORATION, registration_no=seller.registration_no),
         seller_phone=seller.phone,
         bank=BankAccount(bank=seller.bank_name, number=seller.bank_account_no, holder=seller.bank_account_holder),
@@ -187,9 +335,9 @@ def _document(
         supply_krw=bill.totals.supply_krw,
         vat_krw=bill.totals.vat_krw,
         total_krw=bill.totals.total_krw,
-        tax_invoice_deadline_on=tax_invoice_dates(month).deadline_on,
+        tax_invoice_deadline_on=facts.dates.deadline_on,
         template_version=TEMPLATE_VERSION,
-        prepaid_krw=draft.allocated_krw,
+        prepaid_krw=prepaid_krw,
     )
 
 

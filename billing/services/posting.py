@@ -1,4 +1,4 @@
-"""The only module that writes the ledger. Every transaction goes through `post_transaction`."""
+"""The only module that writes the ledger. Every transaction goes through `post_transactions`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db import transaction
 from accounts.models import Customer
 from billing.models import Invoice
 from billing.models.ledger import LedgerEntry, LedgerTransaction
+from billing.services.copying import copy_rows
 
 Kind = LedgerTransaction.Kind
 Account = LedgerEntry.Account
@@ -29,7 +30,54 @@ class Posting:
     currency: str = "KRW"
 
 
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A balanced transaction to be. `occurred_on` is the accounting day in Korea: the month's last day for a supply, the
+    bank's day for money.
+    """
+
+    kind: LedgerTransaction.Kind
+    occurred_on: date
+    memo: str
+    entries: Sequence[Posting]
+    actor: str
+    invoice: Invoice | None = None
+    reverses: LedgerTransaction | None = None
+
+
 @transaction.atomic
+def post_transactions(bookings: Sequence[Booking]) -> list[LedgerTransaction]:
+    """Write balanced transactions, in their order; entries of zero are left out. The database refuses what does not sum
+    to zero.
+    """
+    posted = LedgerTransaction.objects.bulk_create(
+        LedgerTransaction(
+            kind=booking.kind,
+            occurred_on=booking.occurred_on,
+            invoice=booking.invoice,
+            reverses=booking.reverses,
+            memo=booking.memo[:_MEMO_CHARS],
+            actor=booking.actor,
+        )
+        for booking in bookings
+    )
+    copy_rows(
+        [
+            LedgerEntry(
+                transaction=one,
+                account=entry.account,
+                customer=entry.customer,
+                currency=entry.currency,
+                amount=entry.amount,
+            )
+            for one, booking in zip(posted, bookings, strict=True)
+            for entry in booking.entries
+            if entry.amount
+        ]
+    )
+    return posted
+
+
 def post_transaction(
     *,
     kind: LedgerTransaction.Kind,
@@ -40,41 +88,19 @@ def post_transaction(
     invoice: Invoice | None = None,
     reverses: LedgerTransaction | None = None,
 ) -> LedgerTransaction:
-    """Write one balanced transaction; entries of zero are left out. The database refuses what does not sum to zero.
-
-    `occurred_on` is the accounting day in Korea: the month's last day for a supply, the bank's day for money.
-    """
-    posted = LedgerTransaction.objects.create(
-        kind=kind,
-        occurred_on=occurred_on,
-        invoice=invoice,
-        reverses=reverses,
-        memo=memo[:_MEMO_CHARS],
-        actor=actor,
-    )
-    LedgerEntry.objects.bulk_create(
-        LedgerEntry(
-            transaction=posted,
-            account=entry.account,
-            customer=entry.customer,
-            currency=entry.currency,
-            amount=entry.amount,
-        )
-        for entry in entries
-        if entry.amount
-    )
+    """Write one balanced transaction."""
+    booking = Booking(kind, occurred_on, memo, entries, actor, invoice, reverses)
+    (posted,) = post_transactions([booking])
     return posted
 
 
-def post_invoice(
-    *, invoice: Invoice, promotion_krw: int, occurred_on: date, memo: str, actor: str
-) -> LedgerTransaction:
+def invoice_booking(*, invoice: Invoice, promotion_krw: int, occurred_on: date, memo: str, actor: str) -> Booking:
     """Debit the receivable with the total and promotions with what credit took off; credit revenue and VAT payable.
 
     Revenue stands gross: what was given away can be read from the books, and the two together are the supply.
     """
     customer = invoice.customer
-    return post_transaction(
+    return Booking(
         kind=Kind.INVOICE_ISSUED,
         occurred_on=occurred_on,
         memo=memo,
@@ -108,7 +134,7 @@ def post_credit_note(
     )
 
 
-def post_transfer(
+def transfer_booking(
     *,
     kind: LedgerTransaction.Kind,
     occurred_on: date,
@@ -119,12 +145,39 @@ def post_transfer(
     customer: Customer | None,
     actor: str,
     invoice: Invoice | None = None,
-) -> LedgerTransaction:
+) -> Booking:
     """So many won from one account to another of the same customer."""
     entries = [Posting(debit, amount_krw, customer), Posting(credit, -amount_krw, customer)]
-    return post_transaction(
-        kind=kind, occurred_on=occurred_on, memo=memo, entries=entries, actor=actor, invoice=invoice
+    return Booking(kind=kind, occurred_on=occurred_on, memo=memo, entries=entries, actor=actor, invoice=invoice)
+
+
+def post_transfer(
+    *,
+    kind: LedgerTransaction.Kind,
+    occurred_on: date,
+    memo: str,
+    debit: LedgerEntry.Account,
+    credit: LedgerEntry.Account,
+    amount_krw: int,
+    customer: Customer | None,
+    actor: str,
+) -> LedgerTransaction:
+    """Write one transfer."""
+    (posted,) = post_transactions(
+        [
+            transfer_booking(
+                kind=kind,
+                occurred_on=occurred_on,
+                memo=memo,
+                debit=debit,
+                credit=credit,
+                amount_krw=amount_krw,
+                customer=customer,
+                actor=actor,
+            )
+        ]
     )
+    return posted
 
 
 def post_reversal(*, original: LedgerTransaction, occurred_on: date, memo: str, actor: str) -> LedgerTransaction:

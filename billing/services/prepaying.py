@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from accounts.models import Customer
 from accounts.services import record_audit
 from billing.errors import AlreadyRecorded, WrongCustomer
 from billing.models import Allocation, Invoice, Payment, Prepayment, PrepaymentWithdrawal, Refund
-from billing.services.allocating import day_of, require_reason, settle, won_of
+from billing.selectors.prepayments import drawn, waiting_prepayments
+from billing.services.allocating import Settlement, day_of, require_reason, settle_all, won_of
 from billing.services.posting import Account, Kind, post_transfer
 from usage.services.locking import hold_customer
 
@@ -51,19 +51,15 @@ def set_aside(*, payment: Payment, actor: str, now: datetime, amount_krw: int | 
 def pay_from_prepayment(*, invoice: Invoice, actor: str, now: datetime) -> list[Allocation]:
     """Pay what is due of an invoice from the customer's prepayments, the oldest first, as far as they go.
 
-    Also while the invoice is a draft, inside the issuing transaction. With nothing due or nothing left it does nothing.
+    With nothing due or nothing left it does nothing.
     """
     hold_customer(invoice.customer_id)
     invoice.refresh_from_db(fields=["status", "allocated_krw"])
-    gone = F("consumed_krw") + F("refunded_krw") + F("withdrawn_krw")
-    waiting = Prepayment.objects.filter(customer=invoice.customer_id, amount_krw__gt=gone).order_by("created_at", "pk")
-    made = []
-    for prepayment in waiting:
-        won = min(prepayment.remaining_krw, invoice.due_krw)
-        if won <= 0:
-            break
-        made.append(settle(invoice=invoice, amount_krw=won, actor=actor, now=now, prepayment=prepayment))
-    return made
+    waiting = waiting_prepayments([invoice.customer_id])[invoice.customer_id]
+    settlements = [
+        Settlement(invoice, won, prepayment=prepayment) for prepayment, won in drawn(waiting, due_krw=invoice.due_krw)
+    ]
+    return settle_all(settlements=settlements, actor=actor, now=now)
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ provider what became of it instead of sending it again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -36,7 +37,7 @@ from billing.errors import (
     UnfitForTaxInvoice,
 )
 from billing.models import Invoice, TaxInvoice, TaxInvoiceAttempt
-from billing.selectors.deadlines import tax_invoice_dates
+from billing.selectors.deadlines import TaxInvoiceDates
 from usage.periods import KST, BillingMonth
 
 #: A call without an answer for this long belongs to a dead worker; a provider's client gives up well before.
@@ -50,22 +51,18 @@ _QUEUED, _SENDING = TaxInvoice.Status.QUEUED, TaxInvoice.Status.SENDING
 _ISSUED, _FAILED = TaxInvoice.Status.ISSUED, TaxInvoice.Status.FAILED
 
 
-def record_tax_invoice(*, invoice: Invoice, document: InvoiceDocument, buyer: TaxProfile, now: datetime) -> TaxInvoice:
-    """Write the tax invoice record of an invoice; call it inside the issuing transaction.
+def tax_record(*, document: InvoiceDocument, buyer: TaxProfile, dates: TaxInvoiceDates, now: datetime) -> TaxInvoice:
+    """The tax invoice record of a bill, before its invoice is written; `record_tax_invoices` saves it with that.
 
     Parties and amounts are the document's; of `buyer` only the second address and a foreign company's own number are
     taken. Raises UnfitForTaxInvoice when no provider would take it: better before the invoice is issued than after.
     """
     month = BillingMonth.parse(document.month)
-    dates = tax_invoice_dates(month)
     try:
         content = _content(document, month=month, write_date_on=dates.write_date_on, profile=buyer)
     except TaxDocumentError as error:
         raise UnfitForTaxInvoice(f"no tax invoice can be issued: {error}", field=error.field) from None
-    return TaxInvoice.objects.create(
-        invoice=invoice,
-        # With the month, so that a database made anew does not meet its own old keys at the provider.
-        provider_key=f"JS-{month.year:04d}{month.month:02d}-{invoice.pk}",
+    return TaxInvoice(
         type_code=content.type_code,
         purpose_code=content.purpose_code,
         write_date_on=content.write_date_on,
@@ -80,6 +77,15 @@ def record_tax_invoice(*, invoice: Invoice, document: InvoiceDocument, buyer: Ta
         total_krw=content.total_krw,
         created_at=now,
     )
+
+
+def record_tax_invoices(records: Sequence[tuple[Invoice, TaxInvoice]]) -> list[TaxInvoice]:
+    """Write tax invoice records with the invoices that they are of; call it inside the issuing transaction."""
+    for invoice, record in records:
+        record.invoice = invoice
+        # With the month, so that a database made anew does not meet its own old keys at the provider.
+        record.provider_key = f"JS-{invoice.month:%Y%m}-{invoice.pk}"
+    return TaxInvoice.objects.bulk_create(record for _, record in records)
 
 
 def send_tax_invoice(

@@ -11,8 +11,9 @@ from accounts.models import Customer, SellerProfile, TaxProfile
 from accounts.services import add_seller_profile, add_tax_profile, create_customer
 from billing.documents import ExchangeEvidence, InvoiceDocument
 from billing.models import Invoice, InvoiceLine
+from billing.selectors.deadlines import tax_invoice_dates
 from billing.services.delivering import enqueue_deliveries
-from billing.services.taxing import record_tax_invoice
+from billing.services.taxing import record_tax_invoices, tax_record
 from tests.documents import samples
 from usage.models import BillingPeriod
 from usage.periods import BillingMonth
@@ -122,8 +123,9 @@ def issued_invoice(owner: Customer | None = None, *, number: str = "INV-202610-0
             cost_usd=line.cost_usd,
             amount_krw=line.amount_krw,
         )
-    record_tax_invoice(invoice=invoice, document=content, buyer=profile, now=now)
-    enqueue_deliveries(invoice=invoice, recipients=[profile.email, profile.email2], now=now)
+    record = tax_record(document=content, buyer=profile, dates=tax_invoice_dates(OCTOBER), now=now)
+    record_tax_invoices([(invoice, record)])
+    enqueue_deliveries(orders=[(invoice, [profile.email, profile.email2])], now=now)
     invoice.number, invoice.status, invoice.document = number, Invoice.Status.ISSUED, content.to_json()
     invoice.issued_at, invoice.issued_on, invoice.due_on = now, content.issued_on, content.due_on
     invoice.save()

@@ -54,10 +54,8 @@ def test_each_address_gets_one_row_whatever_its_case() -> None:
 def test_two_addresses_get_a_row_each_and_enqueuing_again_adds_none() -> None:
     invoice = factories.issued_invoice(factories.customer(email2="boss@gaon.example"))
     before = list(invoice.deliveries.order_by("pk").values_list("pk", "recipient"))
-    again = enqueue_deliveries(
-        invoice=invoice, recipients=["BOSS@gaon.example ", "", "tax@gaonrobotics.example"], now=NOW
-    )
-    assert [(row.pk, row.recipient) for row in again] == before
+    enqueue_deliveries(orders=[(invoice, ["BOSS@gaon.example ", "", "tax@gaonrobotics.example"])], now=NOW)
+    assert list(invoice.deliveries.order_by("pk").values_list("pk", "recipient")) == before
     assert sorted(recipient for _, recipient in before) == ["boss@gaon.example", TAX_OFFICE, "tax@gaonrobotics.example"]
 
 

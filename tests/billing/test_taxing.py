@@ -21,7 +21,14 @@ from billing.errors import (
     UnfitForTaxInvoice,
 )
 from billing.models import Invoice, SandboxTaxDocument, TaxInvoice
-from billing.services.taxing import ANSWER_TIMEOUT, record_tax_invoice, requeue_tax_invoice, send_tax_invoice
+from billing.selectors.deadlines import tax_invoice_dates
+from billing.services.taxing import (
+    ANSWER_TIMEOUT,
+    record_tax_invoices,
+    requeue_tax_invoice,
+    send_tax_invoice,
+    tax_record,
+)
 from tests.billing import factories
 from tests.billing.factories import NOW, SUPPLY, TOTAL, VAT
 from tests.billing.providers import Watched, raising
@@ -113,7 +120,9 @@ def test_an_invoice_has_one_record() -> None:
     invoice = factories.issued_invoice()
     profile = invoice.customer.tax_profiles.get()
     with pytest.raises(IntegrityError), transaction.atomic():
-        record_tax_invoice(invoice=invoice, document=factories.document(profile), buyer=profile, now=NOW)
+        dates = tax_invoice_dates(factories.OCTOBER)
+        record = tax_record(document=factories.document(profile), buyer=profile, dates=dates, now=NOW)
+        record_tax_invoices([(invoice, record)])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -32,7 +32,7 @@ SELECT estimate.id,
                                   WHERE withdrawn.customer_id = event.customer_id
                                     AND withdrawn.event_id = event.event_id))
 FROM usage_activityestimate AS estimate
-WHERE estimate.withdrawn_at IS NULL AND (%s::bigint IS NULL OR estimate.customer_id = %s)
+WHERE estimate.withdrawn_at IS NULL AND (%(customers)s::bigint[] IS NULL OR estimate.customer_id = ANY (%(customers)s))
   AND EXISTS (SELECT FROM usage_event AS event WHERE event.customer_id = estimate.customer_id
                  AND {_DAY.format(row="estimate")}
                  AND (event.model_id = estimate.model_id
@@ -67,19 +67,19 @@ def days_with_events(customer: Customer, first: date, last: date) -> CoveredDays
     )
 
 
-def withdrawable_estimates(customer: Customer | None) -> list[int]:
-    """Estimates (of one customer, or of all) beside which real events have arrived and that an open month bills."""
-    return [pk for pk, is_open in _overlapping(customer) if is_open]
+def withdrawable_estimates(customer_ids: Collection[int] | None) -> list[int]:
+    """Estimates (of these customers, or of all) beside which real events have arrived and that an open month bills."""
+    return [pk for pk, is_open in _overlapping(customer_ids) if is_open]
 
 
 def overlapping_estimates(customer: Customer | None = None) -> QuerySet[ActivityEstimate]:
     """Estimates beside which real events have arrived after they were invoiced: a credit note has to correct them."""
-    billed = [pk for pk, is_open in _overlapping(customer) if not is_open]
+    ids = None if customer is None else [customer.pk]
+    billed = [pk for pk, is_open in _overlapping(ids) if not is_open]
     return ActivityEstimate.objects.filter(pk__in=billed).select_related("customer")
 
 
-def _overlapping(customer: Customer | None) -> list[tuple[int, bool]]:
-    pk = None if customer is None else customer.pk
+def _overlapping(customer_ids: Collection[int] | None) -> list[tuple[int, bool]]:
     with connection.cursor() as cursor:
-        cursor.execute(_OVERLAPPING, [pk, pk])
+        cursor.execute(_OVERLAPPING, {"customers": None if customer_ids is None else list(customer_ids)})
         return list(cursor.fetchall())

@@ -7,7 +7,7 @@ never on one invoice. Where the estimate was invoiced before, only a credit note
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -122,13 +122,17 @@ def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
     return counts
 
 
-def withdraw_estimates(*, actor: str, now: datetime, customer: Customer | None = None) -> list[ActivityEstimate]:
-    """Take back the estimates beside which real events have arrived, where the month that bills them is open.
+def withdraw_estimates(
+    *, actor: str, now: datetime, customers: Collection[Customer] | None = None
+) -> list[ActivityEstimate]:
+    """Take back the estimates (of these customers, or of all) beside which real events have arrived, where the month that
+    bills them is open.
 
     Returns those that were taken back. Each is its own transaction unless the caller has one.
     """
     found = []
-    for pk in withdrawable_estimates(customer):
+    ids = None if customers is None else [customer.pk for customer in customers]
+    for pk in withdrawable_estimates(ids):
         with transaction.atomic():
             estimate = ActivityEstimate.objects.get(pk=pk)
             hold_customer(estimate.customer_id)

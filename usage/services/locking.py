@@ -26,7 +26,15 @@ def share_customers(customer_ids: Iterable[int]) -> None:
         cursor.execute(SHARE_CUSTOMERS, {"customer_ids": sorted(set(customer_ids))})
 
 
-def hold_customer(customer_id: int) -> None:
-    """Hold this customer's months alone until the transaction ends: waits for writers under way, keeps new ones out."""
+def hold_customers(customer_ids: Iterable[int]) -> None:
+    """Hold these customers' months alone until the transaction ends: waits for writers under way, keeps new ones out."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s::int)", [CUSTOMER_MONTHS, customer_id])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, id::int) FROM unnest(%s::bigint[]) AS id",
+            [CUSTOMER_MONTHS, sorted(set(customer_ids))],
+        )
+
+
+def hold_customer(customer_id: int) -> None:
+    """Hold one customer's months alone."""
+    hold_customers([customer_id])
