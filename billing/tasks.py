@@ -24,17 +24,17 @@ RECONCILED_DAYS = timedelta(days=7)
 
 
 @shared_task
-def close_customer(item_id: int, actor: str) -> None:
-    """Close one customer of a billing run; nothing happens when somebody else does or did it. The last one ends the run."""
-    item = closing.close_customer(item_id=item_id, actor=actor, now=timezone.now())
-    if item is not None:
-        closing.finish_run(run=item.run, now=timezone.now())
+def close_customers(item_ids: list[int], actor: str) -> None:
+    """Close some customers of a billing run, but those that somebody else closes or closed. The last ends the run."""
+    items = closing.close_customers(item_ids=item_ids, actor=actor, now=timezone.now())
+    if items:
+        closing.finish_run(run=items[0].run, now=timezone.now())
 
 
 @shared_task
-def draft_customer(item_id: int) -> None:
-    """Compute the draft of one customer of a run in steps; nothing happens when somebody else does or did it."""
-    steps.draft_customer(item_id=item_id, now=timezone.now())
+def draft_customers(item_ids: list[int]) -> None:
+    """Compute the drafts of some customers of a run in steps; left out are those that somebody else does or did."""
+    steps.draft_customers(item_ids=item_ids, now=timezone.now())
 
 
 @shared_task

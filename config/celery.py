@@ -30,8 +30,8 @@ QUEUES = ("money", "documents", "ingest", "low")
 DEFAULT_QUEUE = "low"
 # By task name; what stands in none of these goes to the default queue.
 ROUTES = {
-    "billing.tasks.close_customer": {"queue": "money"},
-    "billing.tasks.draft_customer": {"queue": "money"},
+    "billing.tasks.close_customers": {"queue": "money"},
+    "billing.tasks.draft_customers": {"queue": "money"},
     "billing.tasks.deliver_due": {"queue": "documents"},
     "billing.tasks.refresh_spending": {"queue": "money"},
     "gateway.tasks.*": {"queue": "ingest"},

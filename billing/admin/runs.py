@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,9 @@ from billing.selectors.drafts import Stage, run_status
 from billing.selectors.exchange import rate_in_force
 from billing.selectors.previews import MonthPreview, month_preview
 from billing.services.closing import start_run
+from billing.services.run_items import in_batches
 from billing.services.steps import approve_run, begin_steps, confirm_rates, request_drafts
-from billing.tasks import close_customer, draft_customer
+from billing.tasks import close_customers, draft_customers
 from catalog.money import decimal_text, exact_sum
 from usage.periods import KST, BillingMonth
 from usage.selectors import customers_with_usage
@@ -102,11 +103,13 @@ class MonthForm(OperationForm):
             raise forms.ValidationError(str(error)) from None
 
 
-def enqueue(item_ids: Iterable[int], *, actor: str) -> None:
-    """One task a customer. A broker that is away loses nothing: the items stay pending and can be enqueued again."""
+def enqueue(item_ids: Sequence[int], *, actor: str) -> None:
+    """A task for some customers each. A broker that is away loses nothing: the items stay pending and can be enqueued
+    again.
+    """
     try:
-        for item_id in item_ids:
-            close_customer.delay(item_id, actor)
+        for batch in in_batches(item_ids):
+            close_customers.delay(batch, actor)
     except OperationalError:
         logger.exception("no worker could be told")
         raise NotReady("the broker can't be reached, so no worker was told; start the month again later") from None
@@ -125,8 +128,8 @@ def _draft(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
     begin_steps(month=_month_of(run), actor=actor, now=timezone.now())
     items = request_drafts(run=run, actor=actor, now=timezone.now())
     try:
-        for item_id in items:
-            draft_customer.delay(item_id)
+        for batch in in_batches(items):
+            draft_customers.delay(batch)
     except OperationalError:
         logger.exception("no worker could be told")
         raise NotReady("the broker can't be reached, so no worker was told; ask for the drafts again later") from None
@@ -139,7 +142,7 @@ def _approve(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
 
 
 def _issue(run: BillingRun, answers: dict[str, Any], actor: str) -> str:
-    pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("pk")
+    pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("customer_id")
     enqueue(list(pending.values_list("pk", flat=True)), actor=actor)
     return _("The invoices are being issued.")
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection, transaction
 
-from accounts.errors import DomainError
 from accounts.models import Customer
 from billing.errors import MonthNotEnded
 from billing.models import BillingRun, BillingRunItem, Invoice
@@ -24,23 +21,22 @@ from billing.services.issuing import (
     load_issuing_facts,
     plan_invoice,
 )
+from billing.services.run_items import (
+    DONE,
+    PARKED,
+    PENDING,
+    at_once_or_apart,
+    month_of,
+    note_items,
+    parking,
+    take_items,
+)
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
 from usage.selectors import customers_with_usage, open_quarantine
 from usage.services.activity import withdraw_estimates
 from usage.services.locking import hold_customers
 
-logger = logging.getLogger(__name__)
-
-DONE = BillingRunItem.Status.DONE
-PARKED = BillingRunItem.Status.PARKED
-PENDING = BillingRunItem.Status.PENDING
-
-#: Customers closed in one transaction: what they share is read once and their rows are written in sets. Larger batches
-#: gain little, hold metering of their customers back for longer, and share out worse.
-BATCH_CUSTOMERS = 25
-
-_REASON_CHARS = 500
 _LOCK_ACCOUNTS = """
 SELECT 1 FROM billing_spendingaccount WHERE customer_id = ANY (%s) ORDER BY customer_id FOR NO KEY UPDATE
 """
@@ -51,14 +47,6 @@ FROM unnest(%s::bigint[], %s::text[]) AS closed (customer_id, outcome)
 ON CONFLICT (customer_id, month) DO UPDATE
 SET status = excluded.status, closed_at = excluded.closed_at, outcome = excluded.outcome
 RETURNING customer_id, id
-"""
-_NOTE = """
-UPDATE billing_billingrunitem AS item
-SET status = noted.status, reason_code = noted.reason_code, reason = noted.reason, invoice_id = noted.invoice_id,
-    updated_at = %s
-FROM jsonb_to_recordset(%s::jsonb)
-     AS noted (id bigint, status text, reason_code text, reason text, invoice_id bigint)
-WHERE item.id = noted.id
 """
 
 
@@ -92,25 +80,12 @@ def close_customers(*, item_ids: Sequence[int], actor: str, now: datetime) -> li
     one transaction, numbers in the order of customers. Where that fails as a whole, each customer is closed by itself, so
     that whoever is the cause is parked alone.
     """
-    try:
-        with transaction.atomic():
-            return _close_batch(item_ids, actor=actor, now=now)
-    except Exception as error:
-        if len(item_ids) == 1:
-            return [park(item_id=item_ids[0], now=now, **_reason_of(error, f"closing billing run item {item_ids[0]}"))]
-        logger.warning("closing %d customers at once failed, each is closed by itself: %s", len(item_ids), error)
-    apart = BillingRunItem.objects.filter(pk__in=item_ids).order_by("customer_id").values_list("pk", flat=True)
-    return [item for pk in apart for item in close_customers(item_ids=[pk], actor=actor, now=now)]
+    return at_once_or_apart(lambda ids: _close_batch(ids, actor=actor, now=now), item_ids, now=now)
 
 
 def close_customer(*, item_id: int, actor: str, now: datetime) -> BillingRunItem | None:
     """Close one customer's month. None when another worker is at it or it is closed already."""
     return next(iter(close_customers(item_ids=[item_id], actor=actor, now=now)), None)
-
-
-def in_batches(item_ids: Sequence[int]) -> list[list[int]]:
-    """The items as they are shared out to workers: BATCH_CUSTOMERS at a time."""
-    return [list(item_ids[start : start + BATCH_CUSTOMERS]) for start in range(0, len(item_ids), BATCH_CUSTOMERS)]
 
 
 def finish_run(*, run: BillingRun, now: datetime) -> None:
@@ -135,33 +110,24 @@ class _Decision:
 
 
 def _close_batch(item_ids: Sequence[int], *, actor: str, now: datetime) -> list[BillingRunItem]:
-    items = list(
-        BillingRunItem.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("run", "customer")
-        .filter(pk__in=item_ids, status=PENDING)
-        .order_by("customer_id")
-    )
+    items = take_items(BillingRunItem.objects.filter(pk__in=item_ids))
     if not items:
         return []
-    (month,) = {BillingMonth(item.run.month.year, item.run.month.month) for item in items}
-    customers = [item.customer for item in items]
+    month, customers = month_of(items), [item.customer for item in items]
     # From here no event of these customers can be stored until we commit, so none slips between the sum and the close.
     hold_customers(customer.pk for customer in customers)
     # An estimate is never on an invoice beside the real events of its day.
     withdraw_estimates(customers=customers, actor=actor, now=now)
     closed = _closed_before(customers, month)
-    decisions: list[tuple[BillingRunItem, _Decision]] = []
     for item in items:
         if item.customer_id in closed:
             item.status, item.invoice = DONE, closed[item.customer_id]
     waiting = [item for item in items if item.status == PENDING]
     facts = load_issuing_facts([item.customer for item in waiting], month, now=now)
+    decisions: list[tuple[BillingRunItem, _Decision]] = []
     for item in waiting:
-        try:
+        with parking(item):
             decisions.append((item, _decide(item, month, facts, now=now)))
-        except Exception as error:
-            reason = _reason_of(error, f"closing billing run item {item.pk}")
-            item.status, item.reason_code, item.reason = PARKED, reason["code"], reason["reason"]
     periods = _close_periods(month, {item.customer_id: made.outcome for item, made in decisions}, now=now)
     invoiced = [(item, made.plan) for item, made in decisions if made.plan]
     plans = [(plan, periods[item.customer_id]) for item, plan in invoiced]
@@ -169,7 +135,7 @@ def _close_batch(item_ids: Sequence[int], *, actor: str, now: datetime) -> list[
         item.invoice = invoice
     for item, _ in decisions:
         item.status = DONE
-    _note(items, now=now)
+    note_items(items, now=now)
     return items
 
 
@@ -225,38 +191,3 @@ def _close_periods(
         )
         for customer_id, outcome in outcomes.items()
     }
-
-
-def _note(items: Iterable[BillingRunItem], *, now: datetime) -> None:
-    """Write down what became of the items."""
-    rows = []
-    for item in items:
-        item.updated_at = now
-        invoice_id = None if item.invoice is None else item.invoice.pk
-        rows.append(
-            {
-                "id": item.pk,
-                "status": item.status,
-                "reason_code": item.reason_code,
-                "reason": item.reason,
-                "invoice_id": invoice_id,
-            }
-        )
-    with connection.cursor() as cursor:
-        cursor.execute(_NOTE, [now, json.dumps(rows)])
-
-
-def _reason_of(error: Exception, what: str) -> dict[str, str]:
-    """Why somebody is parked; what nobody foresaw stands in the log."""
-    if isinstance(error, DomainError):
-        return {"code": error.code, "reason": error.message[:_REASON_CHARS]}
-    logger.error("%s failed", what, exc_info=error)
-    return {"code": "internal_error", "reason": f"{type(error).__name__}: see the log"}
-
-
-def park(*, item_id: int, code: str, reason: str, now: datetime) -> BillingRunItem:
-    """Note what is missing; the customer waits for a person, the others go on."""
-    BillingRunItem.objects.filter(pk=item_id, status=PENDING).update(
-        status=PARKED, reason_code=code, reason=reason[:_REASON_CHARS], updated_at=now
-    )
-    return BillingRunItem.objects.select_related("customer").get(pk=item_id)

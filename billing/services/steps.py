@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
 
-from accounts.errors import DomainError, InvalidInput
+from accounts.errors import InvalidInput
 from accounts.models import Customer
 from accounts.services import record_audit
 from billing.errors import NoExchangeRate, SamePerson, StepNotPossible
@@ -19,14 +19,11 @@ from billing.selectors.bills import month_bill
 from billing.selectors.drafts import anomalies_of, bill_digest, previous_supply_krw, upstream_cost_usd
 from billing.selectors.exchange import rate_in_force
 from billing.selectors.previews import quarantine_problem, require_identities
-from billing.services.closing import park, start_run
+from billing.services.closing import start_run
+from billing.services.run_items import PARKED, PENDING, at_once_or_apart, month_of, note_items, parking, take_items
 from catalog.money import ZERO, decimal_text
 from usage.periods import KST, BillingMonth
 from usage.selectors import open_quarantine
-
-logger = logging.getLogger(__name__)
-
-PENDING = BillingRunItem.Status.PENDING
 
 
 @transaction.atomic
@@ -62,29 +59,32 @@ def confirm_rates(*, run: BillingRun, actor: str, reason: str, now: datetime) ->
 def request_drafts(*, run: BillingRun, actor: str, now: datetime) -> list[int]:
     """Ask for the drafts of every pending customer, old ones anew; an approval that was given is gone.
 
-    Returns the ids of the items that `draft_customer` has to compute. Raises StepNotPossible before the rates are confirmed.
+    Returns the ids of the items that `draft_customers` has to compute, by customer. Raises StepNotPossible before the
+    rates are confirmed.
     """
     run = _held(run)
     if run.rates_confirmed_at is None:
         raise StepNotPossible("the exchange rate of this month was not confirmed yet", field="month")
     run.drafted_at, run.drafted_by, run.approved_at, run.approved_by = now, actor, None, ""
     run.save(update_fields=["drafted_at", "drafted_by", "approved_at", "approved_by"])
-    items = list(run.items.filter(status=PENDING).order_by("pk").values_list("pk", flat=True))
+    items = list(run.items.filter(status=PENDING).order_by("customer_id").values_list("pk", flat=True))
     BillingDraft.objects.filter(item_id__in=items).delete()
     record_audit(actor=actor, action="request_drafts", subject=run, data={"customers": len(items)})
     return items
 
 
+def draft_customers(*, item_ids: Sequence[int], now: datetime) -> list[BillingRunItem]:
+    """Compute the drafts of these customers of one run, and return those that were drafted or parked here. Left out is
+    whoever is not pending, has a draft, or is in the hands of another worker.
+
+    As in `close_customers`, what is missing parks the customer that misses it, and no other.
+    """
+    return at_once_or_apart(lambda ids: _draft_batch(ids, now), item_ids, now=now)
+
+
 def draft_customer(*, item_id: int, now: datetime) -> BillingRunItem | None:
-    """Compute one customer's draft, or park the customer with what is missing. None where it is not pending."""
-    try:
-        with transaction.atomic():
-            return _draft_item(item_id, now)
-    except DomainError as refusal:
-        return park(item_id=item_id, code=refusal.code, reason=refusal.message, now=now)
-    except Exception as error:
-        logger.exception("drafting billing run item %s failed", item_id)
-        return park(item_id=item_id, code="internal_error", reason=f"{type(error).__name__}: see the log", now=now)
+    """Compute one customer's draft. None where it is not pending."""
+    return next(iter(draft_customers(item_ids=[item_id], now=now)), None)
 
 
 @transaction.atomic
@@ -114,16 +114,22 @@ def _held(run: BillingRun) -> BillingRun:
     return BillingRun.objects.select_for_update().get(pk=run.pk)
 
 
-def _draft_item(item_id: int, now: datetime) -> BillingRunItem | None:
-    item = (
-        BillingRunItem.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("run", "customer")
-        .filter(pk=item_id, status=PENDING, draft=None)
-        .first()
-    )
-    if item is None:
-        return None
-    customer, month = item.customer, BillingMonth(item.run.month.year, item.run.month.month)
+def _draft_batch(item_ids: Sequence[int], now: datetime) -> list[BillingRunItem]:
+    items = take_items(BillingRunItem.objects.filter(pk__in=item_ids, draft=None))
+    if not items:
+        return []
+    month = month_of(items)
+    drafts = []
+    for item in items:
+        with parking(item):
+            drafts.append(_draft(item, month, now))
+    BillingDraft.objects.bulk_create(drafts)
+    note_items([item for item in items if item.status == PARKED], now=now)
+    return items
+
+
+def _draft(item: BillingRunItem, month: BillingMonth, now: datetime) -> BillingDraft:
+    customer = item.customer
     quarantined = open_quarantine(customer, month).count()
     if quarantined:
         raise quarantine_problem(customer, month, quarantined)
@@ -131,7 +137,7 @@ def _draft_item(item_id: int, now: datetime) -> BillingRunItem | None:
     if bill is not None and bill.totals.supply_krw:
         require_identities(customer, on=now.astimezone(KST).date())
     previous = previous_supply_krw(customer, month)
-    BillingDraft.objects.create(
+    return BillingDraft(
         item=item,
         cost_usd=ZERO if bill is None else bill.cost_usd,
         upstream_cost_usd=upstream_cost_usd(customer, month),
@@ -144,4 +150,3 @@ def _draft_item(item_id: int, now: datetime) -> BillingRunItem | None:
         digest=bill_digest(bill),
         computed_at=now,
     )
-    return item

@@ -28,9 +28,10 @@ from billing.pdf import invoice_html, render_invoice
 from billing.services.closing import start_run
 from billing.services.exchange import set_rate
 from billing.services.margins import set_margin
+from billing.services.run_items import in_batches
 from catalog.models import Model, Price, Provider
 from config import env
-from tests.bench.closers import close_items
+from tests.bench.closers import close_batches
 from tests.bench.report import Measured
 from usage.periods import BillingMonth
 from usage.selectors.repricing import repriced_sums
@@ -195,15 +196,16 @@ def _fill() -> None:
 def _close() -> float:
     """Seconds from asking for the run until the last customer is closed."""
     context = multiprocessing.get_context("spawn")
-    ready = context.Barrier(PROCESSES + 1)
-    go = context.Event()
-    workers = [context.Process(target=close_items, args=(ready, go, NOW)) for _ in range(PROCESSES)]
+    ready, batches = context.Barrier(PROCESSES + 1), context.Queue()
+    workers = [context.Process(target=close_batches, args=(ready, batches, NOW)) for _ in range(PROCESSES)]
     for worker in workers:
         worker.start()
     ready.wait(timeout=60)
     begin = time.perf_counter()
     run = start_run(month=MONTH, actor=ACTOR, now=NOW)
-    go.set()
+    pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("customer_id")
+    for batch in [*in_batches(list(pending.values_list("pk", flat=True))), *[None] * PROCESSES]:
+        batches.put(batch)
     for worker in workers:
         worker.join()
     elapsed_seconds = time.perf_counter() - begin

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from multiprocessing.synchronize import Barrier, Event
+from multiprocessing import Queue
+from multiprocessing.synchronize import Barrier
 
 from tests.bench.database import set_up
 
 
-def close_items(ready: Barrier, go: Event, now: datetime) -> None:
-    """Close whatever customer nobody else has taken, until none is left."""
+def close_batches(ready: Barrier, batches: Queue[list[int] | None], now: datetime) -> None:
+    """Close batch after batch as a worker of the queue does, until there is an end."""
     set_up()
     from billing.models import BillingRunItem
-    from billing.services.closing import close_customer
+    from billing.services.closing import close_customers
 
-    pending = BillingRunItem.objects.filter(status=BillingRunItem.Status.PENDING)
-    assert not pending.exists()  # connects and imports before the clock runs
+    assert not BillingRunItem.objects.exists()  # connects and imports before the clock runs
     ready.wait(timeout=60)
-    go.wait(timeout=60)
-    while waiting := list(pending.order_by("?").values_list("pk", flat=True)[:20]):
-        for item_id in waiting:
-            close_customer(item_id=item_id, actor="bench", now=now)
+    while batch := batches.get():
+        close_customers(item_ids=batch, actor="bench", now=now)

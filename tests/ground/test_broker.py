@@ -173,8 +173,8 @@ print(named | {entry["task"] for entry in app.conf.beat_schedule.values()} <= se
     *routes, all_exist = site.python(code).splitlines()
     assert all_exist == "True"
     assert {route.split()[0]: route.split()[1] for route in routes} == {
-        "billing.tasks.close_customer": "money",
-        "billing.tasks.draft_customer": "money",
+        "billing.tasks.close_customers": "money",
+        "billing.tasks.draft_customers": "money",
         "billing.tasks.alert_reconciliation": "low",
         "billing.tasks.deliver_due": "documents",
         "billing.tasks.fetch_rates": "low",

@@ -20,15 +20,15 @@ from billing.selectors.drafts import run_in_steps
 from billing.selectors.previews import month_preview
 from billing.selectors.readiness import readiness
 from billing.selectors.runs import findings_dicts, preview_dict, run_dict, status_dict
-from billing.services.closing import close_customer, finish_run, start_run
-from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customer, request_drafts
-from billing.tasks import close_customer as close_customer_task
+from billing.services.closing import close_customers, finish_run, start_run
+from billing.services.run_items import in_batches
+from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customers, request_drafts
+from billing.tasks import close_customers as close_customers_task
 from billing.tasks import deliver_due
 from usage.periods import KST, BillingMonth
 
 ACTOR = "command close_month"
 STEPS = ("readiness", "rates", "drafts", "approve", "issue")
-PROGRESS_EVERY = 100
 
 
 class Command(JsonCommand):
@@ -91,10 +91,11 @@ class Command(JsonCommand):
             confirm_rates(run=run, actor=actor, reason=reason, now=now)
         elif step == "drafts":
             items = request_drafts(run=run, actor=actor, now=now)
-            for number, item_id in enumerate(items, start=1):
-                draft_customer(item_id=item_id, now=now)
-                if number % PROGRESS_EVERY == 0 or number == len(items):
-                    self.progress(f"{run}: {number} of {len(items)} drafts")
+            drafted = 0
+            for batch in in_batches(items):
+                drafted += len(batch)
+                draft_customers(item_ids=batch, now=now)
+                self.progress(f"{run}: {drafted} of {len(items)} drafts")
         elif step == "approve":
             approve_run(run=run, actor=actor, reason=reason, now=now)
         else:
@@ -108,18 +109,20 @@ class Command(JsonCommand):
 
     def work_off(self, run: BillingRun) -> None:
         """Hand every pending customer to the workers, then take whichever nobody has taken until none is left."""
-        pending = run.items.filter(status=BillingRunItem.Status.PENDING)
+        pending = run.items.filter(status=BillingRunItem.Status.PENDING).order_by("customer_id")
         total, told = pending.count(), 0
-        for item_id in pending.values_list("pk", flat=True):
-            self.nudge(partial(close_customer_task.delay, item_id, ACTOR))
+        for batch in in_batches(list(pending.values_list("pk", flat=True))):
+            self.nudge(partial(close_customers_task.delay, batch, ACTOR))
         while waiting := list(pending.values_list("pk", flat=True)):
-            took = [close_customer(item_id=item_id, actor=ACTOR, now=timezone.now()) for item_id in waiting]
-            if not any(took):
+            took = 0
+            for batch in in_batches(waiting):
+                took += len(close_customers(item_ids=batch, actor=ACTOR, now=timezone.now()))
+                closed = total - pending.count()
+                if closed != told:
+                    told = closed
+                    self.progress(f"{run}: {closed} of {total} customers")
+            if not took:
                 time.sleep(0.1)  # the rest is in workers' hands; a dead worker's lock is released by the database
-            closed = total - pending.count()
-            if closed != told:
-                told = closed
-                self.progress(f"{run}: {closed} of {total} customers")
 
     def nudge(self, enqueue: Callable[[], object]) -> None:
         """Tell the workers. Without a broker the command does the work alone, so this may fail."""
