@@ -31,7 +31,7 @@ UNPRICED = "unpriced"
 _MAX_LAST_NAMES = 4096
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
-CatalogVersion = tuple[int, ...]
+CatalogVersion = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +170,14 @@ def router_price_range(model: Model, *, at: datetime) -> PriceRange | None:
 
 
 def catalog_version() -> CatalogVersion:
-    """Numbers that change with every change of models, aliases, prices and routers; one cheap query.
+    """A number that every change of providers, models, aliases, prices and routers replaces by a new one.
 
     A process that keeps a `Catalog` loads a new one when this differs from `catalog.version`.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT count(*), coalesce(max(id), 0), count(effective_to), count(*) FILTER (WHERE kind = 'quarantined'),
-                   (SELECT count(*) FROM catalog_model), (SELECT coalesce(max(id), 0) FROM catalog_catalogsync),
-                   (SELECT count(*) FROM catalog_modelalias), (SELECT coalesce(max(id), 0) FROM catalog_modelalias),
-                   (SELECT coalesce(max(id), 0) FROM accounts_auditentry WHERE object_type = 'catalog.model')
-            FROM catalog_price
-            """
-        )
-        row: tuple[int, ...] = cursor.fetchone()
-    return row
+        cursor.execute("SELECT version FROM catalog_version")
+        version: int = cursor.fetchone()[0]
+    return version
 
 
 def load_catalog() -> Catalog:

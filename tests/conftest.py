@@ -74,16 +74,19 @@ def plain_static_files() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def flush_past_the_guards() -> Iterator[None]:
     """After a test that really commits, Django truncates all tables, which the guards refuse and which leaves out the
-    tables made by hand. As a replica, where no trigger fires, both are done.
+    tables made by hand. As a replica, where no trigger fires, both are done. What this process knows of customers is gone.
     """
     from django.db import connection, transaction
     from django.db.backends.postgresql.operations import DatabaseOperations
+
+    from usage.services.resolving import forget_payers
 
     def execute(self: DatabaseOperations, statements: list[str]) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
             for statement in [*statements, "TRUNCATE usage_event, usage_event_key, usage_archived_sum"]:
                 cursor.execute(statement)
+        forget_payers()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "execute_sql_flush", execute)

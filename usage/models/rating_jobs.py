@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -36,7 +35,7 @@ class RatingJob(models.Model):
     after_customer_id = models.BigIntegerField(default=0)
     after_held_id = models.BigIntegerField(default=0)
     #: `Catalog.version` when it began: a later price may be one for events that were passed already.
-    catalog_version = ArrayField(models.BigIntegerField())
+    catalog_version = models.BigIntegerField()
     actor = models.CharField(_("started by"), max_length=200)
     started_at = models.DateTimeField(_("started"))
     updated_at = models.DateTimeField(_("updated"))

@@ -55,7 +55,7 @@ ON CONFLICT DO NOTHING
 def app_ids(names: Iterable[AppName]) -> Mapping[AppName, int]:
     """The rows of these apps, made where they are new; 0 where neither referer nor title has text.
 
-    Runs inside the transaction that stores the events, and asks the database nothing about apps it knows.
+    Asks the database nothing about apps it knows. An app may be there before its first event is.
     """
     found: dict[AppName, int] = {}
     missing: list[AppName] = []
@@ -66,14 +66,15 @@ def app_ids(names: Iterable[AppName]) -> Mapping[AppName, int]:
         else:
             found[name] = app_id
     if missing:
-        looked_up = _find(missing)
-        new = [name for name in missing if name not in looked_up]
-        if new:
-            _add(new)
-            looked_up |= _find(new)
+        with transaction.atomic():
+            looked_up = _find(missing)
+            new = [name for name in missing if name not in looked_up]
+            if new:
+                _add(new)
+                looked_up |= _find(new)
+            # Not before: rows of a transaction that is rolled back do not exist.
+            transaction.on_commit(partial(_remember, looked_up))
         found |= looked_up
-        # Not before: rows of a transaction that is rolled back do not exist.
-        transaction.on_commit(partial(_remember, looked_up))
     return found
 
 

@@ -16,7 +16,6 @@ import msgspec
 from usage.errors import PayloadTooLarge
 from usage.events import EventRefused
 from usage.services.decoding import DecodedEvent, decode_event
-from usage.services.rating import current_catalog
 from usage.services.resolving import Payers
 from usage.services.storing import Identity, MeteredEvent, store_events
 
@@ -131,13 +130,12 @@ def _resolved(decoded: dict[int, DecodedEvent], results: dict[int, ItemResult]) 
 
 def _stored(events: Sequence[MeteredEvent], now: datetime, helpers: Executor | None) -> dict[Identity, str | None]:
     """As `store_events`; large batches in two halves where there is somebody to help."""
-    catalog = current_catalog()
     halves = _halves(events) if helpers is not None and len(events) >= _SHARED_FROM_EVENTS else None
     if helpers is None or halves is None:
-        return store_events(events, catalog=catalog, now=now)
-    beside = helpers.submit(store_events, halves[1], catalog=catalog, now=now)
+        return store_events(events, now=now)
+    beside = helpers.submit(store_events, halves[1], now=now)
     try:
-        stored = store_events(halves[0], catalog=catalog, now=now)
+        stored = store_events(halves[0], now=now)
     finally:
         wait([beside])  # nothing of the batch is under way any more when its sender is answered
     return stored | beside.result()

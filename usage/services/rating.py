@@ -43,6 +43,11 @@ class Rating(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+def kept_catalog() -> Catalog:
+    """The catalog as this process last read it, for one who asks afterwards whether it is still the current one."""
+    return _catalog or current_catalog()
+
+
 def current_catalog() -> Catalog:
     """The catalog as it is now; this process keeps it in memory and asks the database only whether it changed."""
     global _catalog

@@ -71,7 +71,7 @@ def start_rating(*, customer: Customer | None, actor: str, now: datetime) -> Rat
 
     One that began with an older catalog begins anew: what it passed may have a price by now.
     """
-    version = list(current_catalog().version)
+    version = current_catalog().version
     begun = {"total": _open_events(customer).count(), "catalog_version": version, "actor": actor, "started_at": now}
     job = None
     while job is None:  # another one that ran until now may end between these two
@@ -99,7 +99,7 @@ def start_due_rating(*, actor: str, now: datetime) -> RatingJob | None:
         return None
     done = runs.filter(status=RatingJob.Status.DONE).first()
     is_done = done is not None and done.started_at > newest
-    if is_done and done is not None and done.catalog_version == list(current_catalog().version):
+    if is_done and done is not None and done.catalog_version == current_catalog().version:
         return None
     return start_rating(customer=None, actor=actor, now=now)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from django.db import transaction
 
 from accounts.models import ApiKey, Customer
 from accounts.selectors import key_digest, peppers
@@ -42,17 +44,52 @@ class _Key(NamedTuple):
     digest: bytes
 
 
+#: Names stay with their payers (a trigger of accounts' migration 0006), so this process remembers whom it has read.
+_MAX_REMEMBERED = 100_000
+_customers: dict[str, int] = {}
+_keys: dict[str, _Key] = {}
+
+
+def forget_payers() -> None:
+    """Ask the database again for every name."""
+    _customers.clear()
+    _keys.clear()
+
+
+def _customers_named(slugs: set[str]) -> dict[str, int]:
+    found = {slug: _customers[slug] for slug in slugs if slug in _customers}
+    missing = slugs - found.keys()
+    if missing:
+        read = dict(Customer.objects.filter(slug__in=missing).values_list("slug", "pk"))
+        transaction.on_commit(partial(_remember, _customers, read))
+        found |= read
+    return found
+
+
 def _keys_of(prefixes: set[str]) -> dict[str, _Key]:
-    rows = ApiKey.objects.filter(prefix__in=prefixes).order_by()
-    columns = ("prefix", "pk", "customer_id", "pepper_version", "digest")
-    return {
-        prefix: _Key(prefix, pk, customer_id, version, bytes(digest))
-        for prefix, pk, customer_id, version, digest in rows.values_list(*columns)
-    }
+    found = {prefix: _keys[prefix] for prefix in prefixes if prefix in _keys}
+    missing = prefixes - found.keys()
+    if missing:
+        rows = ApiKey.objects.filter(prefix__in=missing).order_by()
+        columns = ("prefix", "pk", "customer_id", "pepper_version", "digest")
+        read = {
+            prefix: _Key(prefix, pk, customer_id, version, bytes(digest))
+            for prefix, pk, customer_id, version, digest in rows.values_list(*columns)
+        }
+        transaction.on_commit(partial(_remember, _keys, read))
+        found |= read
+    return found
+
+
+def _remember(kept: dict[str, Any], read: dict[str, Any]) -> None:
+    """Not before the commit: a row of a transaction that is rolled back does not exist."""
+    if len(kept) + len(read) > _MAX_REMEMBERED:
+        kept.clear()
+    kept.update(read)
 
 
 class Payers:
-    """The customers and keys that a batch names, read in two queries; then one answer per event.
+    """The customers and keys that a batch names, read at once where they are not known; then one answer per event.
 
     Suspended customers and revoked or expired keys count: what was consumed is billed, whoever may call by now.
     """
@@ -61,8 +98,8 @@ class Payers:
         self._payers: dict[tuple[str | None, str | None], Payer] = {}
         slugs = {draft.customer for draft in drafts if draft.customer is not None}
         prefixes = {draft.api_key[:KEY_PREFIX_CHARS] for draft in drafts if draft.api_key is not None}
-        self._customers = dict(Customer.objects.filter(slug__in=slugs).values_list("slug", "pk")) if slugs else {}
-        self._keys = _keys_of(prefixes) if prefixes else {}
+        self._customers = _customers_named(slugs)
+        self._keys = _keys_of(prefixes)
         self._peppers = peppers() if prefixes else {}
 
     def of(self, draft: NamesPayer) -> Payer:
