@@ -15,8 +15,11 @@ from fractions import Fraction
 from typing import Any
 
 PARTY_KINDS = ("corporation", "sole_trader", "foreign")
-LINE_KINDS = ("usage", "supplementary", "promotion")
+USAGE_KINDS = ("usage", "supplementary")
+LINE_KINDS = (*USAGE_KINDS, "promotion")
 EXCHANGE_RULES = ("month_end", "daily", "fixed")
+#: What a line's margin is reckoned on (`billing.margins.Basis`).
+BASES = ("catalog", "upstream", "higher")
 ROUNDINGS = ("half_up", "down")
 LOCALES = ("ko", "en")
 
@@ -91,9 +94,35 @@ class DocumentLine:
     completion_tokens: int
     cost_usd: Decimal
     amount_krw: int
+    #: Its own share of the selling price, where not all lines have the document's.
+    margin: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
+    #: What the margin is reckoned on, and that in USD where it is not `cost_usd`.
+    basis: str = _later("catalog")
+    basis_usd: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
+    #: Exact won before margin, where lines sell on different terms and days have rates of their own.
+    before_margin_krw: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
     promotion_krw: int = _later(0)
 
+    @property
+    def sold_usd(self) -> Decimal:
+        """The USD that are sold: what the margin is reckoned on."""
+        return self.cost_usd if self.basis_usd is None else self.basis_usd
+
+    def _require_terms(self) -> None:
+        _require_member(self.basis, BASES, "basis")
+        if (self.basis == "catalog") != (self.basis_usd is None):
+            raise DocumentError("basis_usd", "stands exactly where the margin is not reckoned on the list price")
+        for value in (self.basis_usd, self.before_margin_krw):
+            if value is not None:
+                _require_finite(value, "basis_usd")
+        if self.margin is not None:
+            _require_share(self.margin)
+        of_usage = (self.margin, self.basis_usd, self.before_margin_krw)
+        if self.kind not in USAGE_KINDS and of_usage != (None, None, None):
+            raise DocumentError("margin", "only usage is sold at a margin")
+
     def __post_init__(self) -> None:
+        self._require_terms()
         _require_member(self.kind, LINE_KINDS, "kind")
         _require_month(self.month, "month")
         _require_finite(self.cost_usd, "cost_usd")
@@ -155,9 +184,26 @@ class ExchangeEvidence:
             raise DocumentError("source_date", "a published rate has a date")
 
 
+@dataclass(frozen=True, slots=True)
+class SoldShare:
+    """The lines that sell on the same terms: `sold_usd` in dollars, `base_krw` in exact won before margin."""
+
+    margin: Decimal
+    basis: str
+    lines: tuple[DocumentLine, ...]
+    sold_usd: Fraction
+    base_krw: Fraction
+
+    @property
+    def exact_krw(self) -> Fraction:
+        """What they sell for, before rounding."""
+        return self.base_krw / (1 - Fraction(self.margin))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceDocument:
-    """The whole content of one issued invoice. Amounts are integer won; `margin` is a share of the selling price.
+    """The whole content of one issued invoice. Amounts are integer won; `margin` is a share of the selling price, None
+    where lines differ in it and each has its own.
 
     Dates are KST calendar days; the period includes both ends. `prepaid_krw` was paid from a prepayment on the day of
     issue. Raises `DocumentError` when it does not add up: lines = USD total, lines = supply, supply + VAT = total, and
@@ -178,7 +224,7 @@ class InvoiceDocument:
     buyer: Party
     lines: tuple[DocumentLine, ...]
     cost_usd: Decimal
-    margin: Decimal
+    margin: Decimal | None
     exchange: ExchangeEvidence
     rounding: str
     supply_krw: int
@@ -192,11 +238,11 @@ class InvoiceDocument:
         _require_member(self.locale, LOCALES, "locale")
         _require_member(self.rounding, ROUNDINGS, "rounding")
         _require_finite(self.cost_usd, "cost_usd")
-        _require_finite(self.margin, "margin")
-        if not 0 <= self.margin < 1:
-            raise DocumentError("margin", "a share of the selling price is at least 0 and below 1")
+        if self.margin is not None:
+            _require_share(self.margin)
         self._require_period()
         self._require_lines()
+        self._require_margins()
         self._require_sums()
         self._require_formula()
 
@@ -204,13 +250,51 @@ class InvoiceDocument:
     def base_krw(self) -> Fraction:
         """Exact won before margin: USD times rate, day by day under the daily rule."""
         if self.exchange.rate is not None:
-            return Fraction(self.cost_usd) * Fraction(self.exchange.rate)
+            return self.sold_usd * Fraction(self.exchange.rate)
         return sum((day.base_krw for day in self.exchange.daily), Fraction(0))
+
+    @property
+    def sold_usd(self) -> Fraction:
+        """The USD that are sold; `cost_usd` unless some margin is reckoned on what upstreams charged."""
+        return _total(line.sold_usd for line in self.lines)
+
+    def margin_of(self, line: DocumentLine) -> Decimal:
+        """The margin of a usage line."""
+        margin = self.margin if line.margin is None else line.margin
+        assert margin is not None  # one of them is there, or this is no document
+        return margin
+
+    @property
+    def sold_shares(self) -> tuple[SoldShare, ...]:
+        """The usage by the terms on which it sells, in the order of the lines: what the supply is reckoned of."""
+        groups: dict[tuple[Decimal, str], list[DocumentLine]] = {}
+        for line in self.lines:
+            if line.kind in USAGE_KINDS:
+                groups.setdefault((self.margin_of(line), line.basis), []).append(line)
+        return tuple(
+            SoldShare(margin, basis, tuple(lines), _total(line.sold_usd for line in lines), self._base_of(lines))
+            for (margin, basis), lines in groups.items()
+        )
+
+    @property
+    def _has_bases(self) -> bool:
+        """Whether lines need won of their own: their terms differ and every day has a rate of its own."""
+        terms = {(line.margin, line.basis) for line in self.lines if line.kind in USAGE_KINDS}
+        return self.exchange.rate is None and len(terms) > 1
+
+    def _base_of(self, lines: Iterable[DocumentLine]) -> Fraction:
+        if self.exchange.rate is not None:
+            return _total(line.sold_usd for line in lines) * Fraction(self.exchange.rate)
+        if not self._has_bases:
+            return self.base_krw
+        return _total(line.before_margin_krw or Decimal(0) for line in lines)
 
     @property
     def exact_supply_krw(self) -> Fraction:
         """The supply of the usage in won before its one rounding, promotional credit not taken off."""
-        return self.base_krw / (1 - Fraction(self.margin))
+        if self.margin is not None:
+            return self.base_krw / (1 - Fraction(self.margin))
+        return sum((share.exact_krw for share in self.sold_shares), Fraction(0))
 
     @property
     def usage_lines(self) -> tuple[DocumentLine, ...]:
@@ -271,13 +355,24 @@ class InvoiceDocument:
                     "lines", f"line {position} is {line.kind} of {line.month} on a bill of {self.month}"
                 )
 
+    def _require_margins(self) -> None:
+        """Every line has the document's margin, or each its own; and then, under the daily rule, its own won as well."""
+        has_bases = self._has_bases
+        for line in self.lines:
+            if line.kind in USAGE_KINDS and (line.margin is None) == (self.margin is None):
+                raise DocumentError("margin", "one for all lines, or each line its own")
+            if (line.kind in USAGE_KINDS and has_bases) != (line.before_margin_krw is not None):
+                raise DocumentError("before_margin_krw", "stands where terms and rates both differ")
+        if has_bases and self.base_krw != _total(line.before_margin_krw or Decimal(0) for line in self.lines):
+            raise DocumentError("before_margin_krw", "the lines do not add up to the days")
+
     def _require_sums(self) -> None:
         # Fractions, because a Decimal sum is rounded to the context's 28 digits without a word.
         if _total(line.cost_usd for line in self.lines) != Fraction(self.cost_usd):
             raise DocumentError("cost_usd", "the lines do not add up to the USD total")
         days = _total(day.cost_usd for day in self.exchange.daily)
-        if self.exchange.rule == "daily" and days != Fraction(self.cost_usd):
-            raise DocumentError("daily", "the days do not add up to the USD total")
+        if self.exchange.rule == "daily" and days != self.sold_usd:
+            raise DocumentError("daily", "the days do not add up to the USD that are sold")
         if sum(line.amount_krw for line in self.lines) != self.supply_krw:
             raise DocumentError("supply_krw", "the lines do not add up to the supply")
         if sum(line.promotion_krw for line in self.lines) != self.promotion_krw:
@@ -356,6 +451,12 @@ def _require_month(value: str, field: str) -> None:
 def _require_finite(value: Decimal, field: str) -> None:
     if not value.is_finite():
         raise DocumentError(field, f"{value} is not a number")
+
+
+def _require_share(margin: Decimal) -> None:
+    _require_finite(margin, "margin")
+    if not 0 <= margin < 1:
+        raise DocumentError("margin", "a share of the selling price is at least 0 and below 1")
 
 
 def _require_rate(value: Decimal, field: str) -> None:
@@ -467,7 +568,18 @@ _INVOICE = _object(
         seller=_PARTY,
         buyer=_PARTY,
         bank=_object(BankAccount, _readers_of(BankAccount)),
-        lines=_list_of(_object(DocumentLine, _readers_of(DocumentLine))),
+        lines=_list_of(
+            _object(
+                DocumentLine,
+                _readers_of(
+                    DocumentLine,
+                    margin=_optional(_decimal),
+                    basis_usd=_optional(_decimal),
+                    before_margin_krw=_optional(_decimal),
+                ),
+            )
+        ),
+        margin=_optional(_decimal),
         exchange=_EXCHANGE,
     ),
 )

@@ -24,19 +24,19 @@ class Totals:
     promotion_krw: int = 0
 
 
-def invoice_totals(bases_krw: Sequence[Decimal], *, margin: Decimal, rounding: Rounding) -> Totals:
+def invoice_totals(bases_krw: Sequence[Decimal], *, margins: Sequence[Decimal], rounding: Rounding) -> Totals:
     """Totals of an invoice whose lines cost `bases_krw`: exact won before margin (sum over days of USD x rate).
 
-    `margin` is the share of the selling price, 0 <= margin < 1: supply = round(sum / (1 - margin)). Every line is its
-    exact selling price cut to whole won, or one won further from zero; equal remainders are served in the order
-    given. Raises ValueError for a margin outside its range and for a base that is not finite.
+    `margins` are the lines' shares of the selling price, 0 <= margin < 1: supply = round(sum of base / (1 - margin)).
+    Every line is its exact selling price cut to whole won, or one won further from zero; equal remainders are served in
+    the order given. Raises ValueError for a margin outside its range and for a base that is not finite.
     """
-    if not (margin.is_finite() and 0 <= margin < 1):
-        raise ValueError(f"margin: must be at least 0 and below 1, not {margin}")
+    for margin in margins:
+        if not (margin.is_finite() and 0 <= margin < 1):
+            raise ValueError(f"margins: must be at least 0 and below 1, not {margin}")
     if not all(base.is_finite() for base in bases_krw):
         raise ValueError("bases_krw: must be finite amounts")
-    kept = 1 - Fraction(margin)
-    exact_krw = [Fraction(base) / kept for base in bases_krw]
+    exact_krw = [Fraction(base) / (1 - Fraction(margin)) for base, margin in zip(bases_krw, margins, strict=True)]
     supply = round_won(sum(exact_krw, Fraction(0)), rounding)
     vat = vat_won(supply, rounding)
     return Totals(supply, vat, supply + vat, tuple(share_out(supply, exact_krw)))

@@ -59,8 +59,10 @@ def _spending() -> Iterator[str | None]:
         if account is None:
             yield f"customer {pk} has no spending account"
             continue
-        kept = (account.prepaid_krw, account.receivable_krw, account.unbilled_usd)
-        found = (counted[pk].prepaid_krw, counted[pk].receivable_krw, counted[pk].unbilled_usd)
+        kept, found = (
+            (one.prepaid_krw, one.receivable_krw, one.unbilled_usd, one.unbilled_by_model_krw)
+            for one in (account, counted[pk])
+        )
         yield None if kept == found else f"customer {pk}: prepaid, owed, unbilled are {kept}, a recount gives {found}"
 
 

@@ -21,9 +21,11 @@ from accounts.admin import (
 )
 from accounts.models import Customer
 from billing.formatting import percent_text
+from billing.margins import Basis
 from billing.models import ExchangeRate, HolidayOverride, MarginRule
 from billing.services.exchange import set_rate
 from billing.services.margins import set_margin
+from catalog.models import Model, Provider
 from catalog.money import parse_decimal
 from usage.periods import KST
 
@@ -95,7 +97,31 @@ class MarginForm(OperationForm):
         help_text=_("Empty: everybody without a rule of their own."),
         widget=AutocompleteSelect(MarginRule._meta.get_field("customer"), admin.site),
     )
+    provider = forms.ModelChoiceField(
+        label=_("provider"),
+        queryset=Provider.objects.all(),
+        required=False,
+        help_text=_("At most one of provider, model family and model; none of them: everything."),
+        widget=AutocompleteSelect(MarginRule._meta.get_field("provider"), admin.site),
+    )
+    family = forms.CharField(
+        label=_("model family"),
+        required=False,
+        max_length=200,
+        help_text=_("How the ids of its models begin, such as anthropic/claude-."),
+    )
+    model = forms.ModelChoiceField(
+        label=_("model"),
+        queryset=Model.objects.all(),
+        required=False,
+        widget=AutocompleteSelect(MarginRule._meta.get_field("model"), admin.site),
+    )
     margin = PlainDecimalField(label=_("margin"), help_text=_("Share of the selling price: 0.15 is 15 %."))
+    basis = forms.ChoiceField(
+        label=_("reckoned on"),
+        choices=[("", _("as the rule before, at first our list price")), *MarginRule.Basis.choices],
+        required=False,
+    )
     effective_from = forms.DateField(label=_("from"), widget=DateInput(), initial=today)
 
 
@@ -103,16 +129,22 @@ class MarginForm(OperationForm):
 class MarginRuleAdmin(ServiceAddAdmin):
     add_form = MarginForm
     add_note = _(
-        "The rule in force on a month's last day holds for the whole month. The open rule ends where this begins."
+        "The rules in force on a month's last day hold for the whole month. The most specific one wins: a customer's own "
+        "before everybody's, then model, model family, provider, everything. The open rule ends where this begins."
     )
-    list_display = ("whose", "percent", "effective_from", "effective_to", "created_by", "created_at")
-    list_filter = (CustomerFilter,)
-    list_select_related = ("customer",)
+    list_display = ("whose", "about", "percent", "basis", "effective_from", "effective_to", "created_by", "created_at")
+    list_filter = (CustomerFilter, "basis")
+    list_select_related = ("customer", "provider", "model")
+    search_fields = ("family", "provider__slug", "model__model_id")
 
     def add_row(self, answers: dict[str, Any], actor: str) -> MarginRule:
         return set_margin(
             customer=answers["customer"],
+            provider=answers["provider"],
+            family=answers["family"],
+            model=answers["model"],
             margin=answers["margin"],
+            basis=Basis(answers["basis"]) if answers["basis"] else None,
             effective_from=answers["effective_from"],
             actor=actor,
         )
@@ -120,6 +152,10 @@ class MarginRuleAdmin(ServiceAddAdmin):
     @admin.display(description=_("customer"), ordering="customer__slug")
     def whose(self, rule: MarginRule) -> str:
         return rule.customer.slug if rule.customer else str(_("everybody else"))
+
+    @admin.display(description=_("for"))
+    def about(self, rule: MarginRule) -> str:
+        return str(rule.provider or rule.family or rule.model or _("everything"))
 
     @admin.display(description=_("margin"), ordering="margin")
     def percent(self, rule: MarginRule) -> str:

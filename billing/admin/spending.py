@@ -10,10 +10,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import EMPTY, CustomerFilter, Operation, ReadOnlyAdmin, ReasonForm
-from billing.models import SpendingAccount
+from accounts.admin import EMPTY, CustomerFilter, Operation, ReadOnlyAdmin, ReadOnlyInline, ReasonForm
+from billing.models import SpendingAccount, SpendingTerm
 from billing.selectors.spending import available_krw
 from billing.services.spending import refresh_spending, set_credit_terms
+from catalog.models import Model
 
 
 class TermsForm(ReasonForm):
@@ -51,6 +52,16 @@ def _recount(account: SpendingAccount, answers: dict[str, Any], actor: str) -> s
     return _("Recounted from the ledger and the usage.")
 
 
+class TermInline(ReadOnlyInline):
+    model = SpendingTerm
+    fields = ("of_model", "basis", "factor_krw_per_usd")
+    readonly_fields = fields
+
+    @admin.display(description=gettext_lazy("model"))
+    def of_model(self, term: SpendingTerm) -> str:
+        return Model.objects.values_list("model_id", flat=True).get(pk=term.model_id)
+
+
 @admin.register(SpendingAccount)
 class SpendingAccountAdmin(ReadOnlyAdmin):
     list_display = (
@@ -67,6 +78,7 @@ class SpendingAccountAdmin(ReadOnlyAdmin):
     list_select_related = ("customer",)
     search_fields = ("customer__slug", "customer__name")
     ordering = ("customer__slug",)
+    inlines = (TermInline,)
     operations = (
         Operation(
             name="terms",

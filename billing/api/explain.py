@@ -61,7 +61,7 @@ class DayShareDocument(serializers.Serializer):
     """Under the daily rule: what was used on a KST day, at the rate of that day."""
 
     day = serializers.CharField()
-    cost = AmountDocument()
+    cost = AmountDocument(help_text="What is sold, by the line's basis.")
     rate = serializers.CharField()
     source_date = serializers.CharField()
     base_krw = ExactWonDocument()
@@ -74,7 +74,7 @@ class ChargedEventDocument(EventDocument):
 
 
 class LineExplanationDocument(serializers.Serializer):
-    """cost x rate = base; base / (1 - margin) = exact; exact without its fraction + rounding = the line's won."""
+    """sold x rate = base; base / (1 - margin) = exact; exact without its fraction + rounding = the line's won."""
 
     invoice = serializers.CharField()
     line = InvoiceLineDocument()
@@ -137,11 +137,11 @@ def explanation_json(explained: LineExplanation) -> dict[str, Any]:
     document = explained.document
     return {
         "invoice": document.number,
-        "line": line_json(explained.line),
+        "line": line_json(explained.line, document.margin),
         "exchange": exchange_json(document.exchange),
         "prices": [_price_json(share) for share in explained.prices],
         "days": [_day_json(day) for day in explained.days],
-        "margin": decimal_text(document.margin),
+        "margin": decimal_text(explained.margin),
         "base_krw": exact_json(explained.base_krw),
         "exact_krw": exact_json(explained.exact_krw),
         "cut": krw(explained.cut_krw),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 from typing import Any, cast
 
 from django.db.models import Q, QuerySet
@@ -23,7 +24,7 @@ from accounts.errors import InvalidInput, NotFound
 from accounts.models import ApiKey, Customer
 from accounts.spreadsheets import guarded
 from billing.api.amounts import AmountDocument, krw, usd
-from billing.documents import DocumentLine, ExchangeEvidence, InvoiceDocument
+from billing.documents import BASES, USAGE_KINDS, DocumentLine, ExchangeEvidence, InvoiceDocument
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.selectors.previews import MonthPreview, month_preview
@@ -71,6 +72,13 @@ class InvoiceLineDocument(serializers.Serializer):
     cache_read_tokens = serializers.IntegerField(help_text="Inside the prompt's.")
     completion_tokens = serializers.IntegerField()
     cost = AmountDocument(help_text="At list price, exact.")
+    basis = serializers.ChoiceField(
+        choices=BASES,
+        help_text="What the margin is reckoned on: list price, what the upstream charged (list price where it named no "
+        "charge), or the higher of both, request by request.",
+    )
+    sold = AmountDocument(help_text="That amount, exact: the line is this x rate / (1 - margin).")
+    margin = serializers.CharField(allow_null=True, help_text="Share of the selling price; null for a promotion.")
     supply = AmountDocument(
         help_text="공급가액 of the line, negative for a promotion; the lines add up to the invoice's."
     )
@@ -102,7 +110,9 @@ class InvoiceHeadDocument(serializers.Serializer):
 class InvoiceWholeDocument(InvoiceHeadDocument):
     """An invoice as it was issued."""
 
-    margin = serializers.CharField(help_text="Share of the selling price.")
+    margin = serializers.CharField(
+        allow_null=True, help_text="Share of the selling price; null where lines differ in it."
+    )
     rounding = serializers.CharField()
     exchange = ExchangeDocument()
     statement = StatementDocument(allow_null=True, help_text="null once the events are archived without it.")
@@ -208,12 +218,12 @@ class OneInvoice(APIView):
         return Response(
             {
                 **_head_json(invoice),
-                "margin": decimal_text(document.margin),
+                "margin": None if document.margin is None else decimal_text(document.margin),
                 "rounding": document.rounding,
                 "exchange": exchange_json(document.exchange),
                 "deposit_code": document.deposit_code,
                 "statement": None if statement is None else {"events": statement.events, "digest": statement.digest},
-                "lines": [line_json(line) for line in document.lines],
+                "lines": [line_json(line, document.margin) for line in document.lines],
             }
         )
 
@@ -310,8 +320,9 @@ def exchange_json(exchange: ExchangeEvidence) -> dict[str, Any]:
     }
 
 
-def line_json(line: DocumentLine) -> dict[str, Any]:
-    """A line as it was issued (`InvoiceLineDocument`)."""
+def line_json(line: DocumentLine, margin: Decimal | None) -> dict[str, Any]:
+    """A line as it was issued (`InvoiceLineDocument`); `margin` is the invoice's."""
+    own = None if line.kind not in USAGE_KINDS else margin if line.margin is None else line.margin
     return {
         "position": line.position,
         "kind": line.kind,
@@ -323,6 +334,9 @@ def line_json(line: DocumentLine) -> dict[str, Any]:
         "cache_read_tokens": line.cache_read_tokens,
         "completion_tokens": line.completion_tokens,
         "cost": usd(line.cost_usd),
+        "basis": line.basis,
+        "sold": usd(line.sold_usd),
+        "margin": None if own is None else decimal_text(own),
         "supply": krw(line.amount_krw),
         "promotion": krw(line.promotion_krw),
     }
@@ -376,13 +390,13 @@ def _preview_json(preview: MonthPreview) -> dict[str, Any]:
         "cost": usd(preview.cost_usd),
         "quarantined_events": preview.quarantined_count,
         "problems": [{"code": problem.code, "detail": problem.message} for problem in preview.problems],
-        "margin": None if bill is None else decimal_text(bill.margin),
+        "margin": None if bill is None or bill.margin is None else decimal_text(bill.margin),
         "rounding": None if bill is None else bill.rounding.value,
         "exchange": None if bill is None else exchange_json(bill.exchange),
         "supply": None if bill is None else krw(bill.totals.supply_krw),
         "vat": None if bill is None else krw(bill.totals.vat_krw),
         "total": None if bill is None else krw(bill.totals.total_krw),
-        "lines": [line_json(line) for line in (bill.document_lines if bill else ())],
+        "lines": [line_json(line, bill.margin) for line in bill.document_lines] if bill else [],
     }
 
 

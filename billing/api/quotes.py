@@ -15,6 +15,7 @@ from accounts.errors import InvalidInput
 from accounts.models import ApiKey
 from billing.api.amounts import AmountDocument, krw, usd
 from billing.api.reading import read_instant, read_json_object, read_text
+from billing.margins import Basis
 from billing.selectors.quotes import Quote, quote
 from billing.services.exchange import parse_rate
 from catalog.money import decimal_text
@@ -48,12 +49,16 @@ class QuoteDocument(serializers.Serializer):
     model = serializers.CharField(help_text="The model's id.")
     at = serializers.CharField()
     cost = AmountDocument(help_text="At list price.")
-    supply = AmountDocument(help_text="공급가액: cost x rate / (1 - margin), rounded once.")
+    supply = AmountDocument(help_text="공급가액: cost (by `basis`) x rate / (1 - margin), rounded once.")
     vat = AmountDocument(help_text="부가세.")
     total = AmountDocument()
     rate = serializers.CharField(help_text="Won per USD.")
     rate_source = serializers.CharField(help_text="Who published it for which day, `contract`, or `given`.")
     margin = serializers.CharField(help_text="Share of the selling price.")
+    basis = serializers.ChoiceField(
+        choices=[basis.value for basis in Basis],
+        help_text="What it is reckoned on: list price, what the usage says that the upstream charged, or the higher.",
+    )
     flags = serializers.ListField(child=serializers.CharField(), help_text="What was odd about the usage object.")
     components = QuoteRowDocument(many=True)
 
@@ -123,6 +128,7 @@ def quote_json(answer: Quote) -> dict[str, Any]:
         "rate": decimal_text(answer.rate),
         "rate_source": answer.rate_source,
         "margin": decimal_text(answer.margin),
+        "basis": answer.basis.value,
         "flags": list(answer.flags),
         "components": [
             {

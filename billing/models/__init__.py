@@ -17,7 +17,7 @@ from billing.models.payments import (
 from billing.models.prepayments import Prepayment, PrepaymentWithdrawal, TopUpRequest, TopUpSetting
 from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
 from billing.models.runs import BillingDraft, BillingRun, BillingRunItem
-from billing.models.spending import SpendingAccount
+from billing.models.spending import SpendingAccount, SpendingTerm
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
 from billing.models.upstream import UpstreamAccrual, UpstreamPayment
 
@@ -52,6 +52,7 @@ __all__ = [
     "Refund",
     "SandboxTaxDocument",
     "SpendingAccount",
+    "SpendingTerm",
     "TaxInvoice",
     "TaxInvoiceAttempt",
     "TopUpRequest",

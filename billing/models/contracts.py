@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Customer
+from catalog.models import Model, Provider
 
 
 class ExchangeRate(models.Model):
@@ -41,12 +42,29 @@ class ExchangeRate(models.Model):
 
 
 class MarginRule(models.Model):
-    """The share of the selling price that is ours: selling = cost / (1 - margin). A rule without customer is the default."""
+    """The share of the selling price that is ours, and what it is reckoned on: selling = basis / (1 - margin).
+
+    A rule is about one customer or everybody, and about one provider, family or model, or everything; which one holds
+    is decided by `billing.margins`. A family is how the ids of its models begin: `anthropic/claude-`.
+    """
+
+    class Basis(models.TextChoices):
+        CATALOG = "catalog", _("our list price")
+        UPSTREAM = "upstream", _("the upstream's charge")
+        HIGHER = "higher", _("the higher of both")
 
     customer = models.ForeignKey(
         Customer, models.PROTECT, null=True, blank=True, related_name="margin_rules", verbose_name=_("customer")
     )
+    provider = models.ForeignKey(
+        Provider, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("provider")
+    )
+    family = models.CharField(_("model family"), max_length=200, blank=True, db_default="")
+    model = models.ForeignKey(Model, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("model"))
     margin = models.DecimalField(_("margin"), max_digits=6, decimal_places=5)
+    basis = models.CharField(
+        _("reckoned on"), max_length=8, choices=Basis.choices, default=Basis.CATALOG, db_default="catalog"
+    )
     effective_from = models.DateField(_("from"))
     effective_to = models.DateField(_("to"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -62,10 +80,25 @@ class MarginRule(models.Model):
                 name="margin_rule_ends_after_it_begins",
                 condition=Q(effective_to__isnull=True) | Q(effective_to__gt=F("effective_from")),
             ),
+            models.CheckConstraint(
+                name="margin_rule_is_about_one_thing_at_most",
+                condition=Q(provider__isnull=True, family="")
+                | Q(provider__isnull=True, model__isnull=True)
+                | Q(family="", model__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="margin_family_is_the_beginning_of_ids", condition=Q(family="") | Q(family__regex=r"^[^/\s]+/\S+$")
+            ),
+            models.CheckConstraint(
+                name="margin_basis_is_known", condition=Q(basis__in=["catalog", "upstream", "higher"])
+            ),
             ExclusionConstraint(
-                name="margin_rules_of_a_customer_never_overlap",
+                name="margin_rules_of_a_scope_never_overlap",
                 expressions=[
                     (Coalesce("customer_id", Value(0)), RangeOperators.EQUAL),
+                    (Coalesce("provider_id", Value(0)), RangeOperators.EQUAL),
+                    (F("family"), RangeOperators.EQUAL),
+                    (Coalesce("model_id", Value(0)), RangeOperators.EQUAL),
                     (
                         Func(
                             F("effective_from"), F("effective_to"), function="daterange", output_field=DateRangeField()
@@ -77,7 +110,8 @@ class MarginRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.customer or 'default'} {self.margin} from {self.effective_from}"
+        about = self.provider or self.family or self.model or ""
+        return f"{self.customer or 'default'} {about} {self.margin} from {self.effective_from}".replace("  ", " ")
 
 
 class HolidayOverride(models.Model):

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Customer
+from billing.models.contracts import MarginRule
 from usage.models import BillingPeriod, exact_usd
 
 
@@ -39,7 +40,8 @@ class Invoice(models.Model):
     #: None under the daily rule, whose rates stand in `exchange_evidence`.
     exchange_rate = models.DecimalField(_("KRW per USD"), max_digits=12, decimal_places=4, null=True, blank=True)
     exchange_evidence = models.JSONField(_("exchange evidence"))
-    margin = models.DecimalField(_("margin"), max_digits=6, decimal_places=5)
+    #: None where lines differ in it: each has its own.
+    margin = models.DecimalField(_("margin"), max_digits=6, decimal_places=5, null=True, blank=True)
     rounding = models.CharField(_("rounding"), max_length=8)
     supply_krw = models.BigIntegerField(_("supply (KRW)"))
     vat_krw = models.BigIntegerField(_("VAT (KRW)"))
@@ -141,6 +143,13 @@ class InvoiceLine(models.Model):
     cache_read_tokens = models.BigIntegerField(_("cached tokens"))
     completion_tokens = models.BigIntegerField(_("completion tokens"))
     cost_usd = exact_usd(verbose_name=_("usage (USD)"))
+    #: On which terms it sold; null on older lines (the invoice's) and where nothing was used.
+    margin = models.DecimalField(_("margin"), max_digits=6, decimal_places=5, null=True, blank=True)
+    basis = models.CharField(
+        _("reckoned on"), max_length=8, choices=MarginRule.Basis.choices, default="catalog", db_default="catalog"
+    )
+    #: What the margin is reckoned on where that is not `cost_usd`.
+    basis_usd = exact_usd(null=True, blank=True, verbose_name=_("basis (USD)"))
     amount_krw = models.BigIntegerField(_("supply (KRW)"))
     promotion_krw = models.BigIntegerField(_("of this promotional (KRW)"), default=0, db_default=0)
 
@@ -155,6 +164,11 @@ class InvoiceLine(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["invoice", "promotional_credit"], name="invoice_line_is_one_per_promotional_credit"
+            ),
+            models.CheckConstraint(
+                name="invoice_line_names_its_basis",
+                condition=Q(basis="catalog", basis_usd__isnull=True)
+                | Q(basis__in=["upstream", "higher"], basis_usd__isnull=False, basis_usd__gte=0),
             ),
             models.CheckConstraint(
                 name="invoice_line_is_negative_exactly_for_a_promotion",

@@ -23,7 +23,7 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
     """Everything the templates print; text, lists of it, and whether a part is printed at all."""
     events, digest = statement or (0, "")
     locale = document.locale
-    column = formatting.column([Fraction(line.cost_usd) for line in document.usage_lines])
+    column = formatting.column([Fraction(line.sold_usd) for line in document.usage_lines])
     groups = _groups(document, column)
     has_cache = any(line.cache_read_tokens for line in document.usage_lines)
     return {
@@ -162,15 +162,36 @@ def _formula(document: InvoiceDocument) -> dict[str, Any]:
     return {
         "rule": exchange.rule,
         "rounding": document.rounding,
-        "cost": formatting.cut(Fraction(document.cost_usd), least=2, most=_FORMULA_DECIMALS),
+        "cost": formatting.cut(document.sold_usd, least=2, most=_FORMULA_DECIMALS),
         "rate": formatting.rate_text(exchange.rate) if exchange.rate is not None else "",
         "source": one_line(exchange.source),
         "source_date": exchange.source_date.isoformat() if exchange.source_date else "",
-        "margin": decimal_text(document.margin),
-        "margin_percent": formatting.percent_text(document.margin),
+        "margin": "" if document.margin is None else decimal_text(document.margin),
+        "margin_percent": "" if document.margin is None else formatting.percent_text(document.margin),
+        "terms": _terms(document),
         "exact_supply": formatting.cut(document.exact_supply_krw, least=0, most=4),
         "exact_vat": formatting.cut(Fraction(document.supply_krw, 10), least=0, most=1),
         "base": bases.text(bases.total),
         "days_cost": costs.text(costs.total),
         "blocks": _blocks(days),
     }
+
+
+def _terms(document: InvoiceDocument) -> list[dict[str, Any]]:
+    """The steps for each of the terms that usage sells on; none where all of it sells alike, at list price."""
+    shares = document.sold_shares
+    if len(shares) == 1 and shares[0].basis == "catalog":
+        return []
+    has_bases = any(share.basis != "catalog" for share in shares)
+    return [
+        {
+            "models": ", ".join(dict.fromkeys(one_line(line.model_name) for line in share.lines)),
+            "basis": share.basis if has_bases else "",
+            "margin": decimal_text(share.margin),
+            "margin_percent": formatting.percent_text(share.margin),
+            "cost": formatting.cut(share.sold_usd, least=2, most=_FORMULA_DECIMALS),
+            "base": formatting.cut(share.base_krw, least=0, most=4),
+            "exact": formatting.cut(share.exact_krw, least=0, most=4),
+        }
+        for share in shares
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -9,9 +10,10 @@ from decimal import Decimal
 from accounts.models import Customer
 from billing.documents import DailyExchange, DocumentLine, ExchangeEvidence
 from billing.errors import NoExchangeRate, NoMarginRule
+from billing.margins import Basis, Terms
 from billing.models import InvoiceLine, PromotionalCredit
 from billing.selectors.exchange import rate_in_force
-from billing.selectors.margins import margin_in_force
+from billing.selectors.margins import margin_book
 from billing.selectors.promotions import offer_of, usable_credits
 from billing.totals import CoveredUsage, Totals, invoice_totals, relieve, relieved
 from catalog.models import Model
@@ -27,8 +29,15 @@ class BillLine:
     kind: str
     usage: UsageSum
     model_name: str
+    terms: Terms
+    base_krw: Decimal
     amount_krw: int
     promotion_krw: int = 0
+
+    @property
+    def sold_usd(self) -> Decimal:
+        """The USD that its margin is reckoned on; `base_krw` is that in exact won."""
+        return exact_sum(self.usage.basis_usd_by_day(self.terms.basis).values())
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,14 @@ class MonthBill:
     promotions: tuple[BillPromotion, ...]
     cost_usd: Decimal
     exchange: ExchangeEvidence
-    margin: Decimal
     rounding: Rounding
     totals: Totals
+
+    @property
+    def margin(self) -> Decimal | None:
+        """The margin of all lines; None where they differ."""
+        margins = {line.terms.margin for line in self.lines}
+        return margins.pop() if len(margins) == 1 else None
 
     @property
     def usage_krw(self) -> int:
@@ -60,7 +74,12 @@ class MonthBill:
     @property
     def document_lines(self) -> tuple[DocumentLine, ...]:
         """The lines as an invoice has them: usage first, then what promotional credit takes off."""
-        usage = tuple(_usage_line(position, line) for position, line in enumerate(self.lines, start=1))
+        is_by_line = self.margin is None
+        has_bases = self.exchange.rate is None and len({line.terms for line in self.lines}) > 1
+        usage = tuple(
+            _usage_line(position, line, is_by_line=is_by_line, has_bases=has_bases)
+            for position, line in enumerate(self.lines, start=1)
+        )
         behind = len(usage) + 1
         return usage + tuple(
             _promotion_line(position, promotion, month=self.month)
@@ -77,24 +96,32 @@ def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = Non
     sums = month_lines(customer, month)
     if not sums:
         return None
-    rule = margin_in_force(customer, on=month.last_on)
-    if rule is None:
-        raise NoMarginRule(f"no margin rule covers {month.last_on} for {customer.slug}", field="margin")
-    exchange = exchange_evidence(customer, _cost_by_day(sums), on=min(on or month.last_on, month.last_on))
+    models = {
+        model.pk: model
+        for model in Model.objects.filter(pk__in={line.model_pk for line in sums}).select_related("provider")
+    }
+    terms = _terms(customer, month, [models[line.model_pk] for line in sums])
+    sold = [line.basis_usd_by_day(one.basis) for line, one in zip(sums, terms, strict=True)]
+    exchange = exchange_evidence(customer, _usd_by_day(sold), on=min(on or month.last_on, month.last_on))
     rounding = Rounding(customer.rounding)
-    totals = invoice_totals([_base_krw(line, exchange) for line in sums], margin=rule.margin, rounding=rounding)
-    promotions, relieved_krw = _promotions(customer, month, sums, totals, exchange)
+    bases = [_bases_by_day(by_day, exchange) for by_day in sold]
+    bases_krw = [exact_sum(by_day.values()) for by_day in bases]
+    totals = invoice_totals(bases_krw, margins=[one.margin for one in terms], rounding=rounding)
+    promotions, relieved_krw = _promotions(customer, month, sums, totals, bases)
     totals = relieved(totals, sum(relieved_krw), rounding=rounding)
-    names = dict(Model.objects.filter(pk__in={line.model_pk for line in sums}).values_list("pk", "name"))
     lines = tuple(
         BillLine(
             kind=InvoiceLine.Kind.USAGE if line.month == month else InvoiceLine.Kind.SUPPLEMENTARY,
             usage=line,
-            model_name=names[line.model_pk],
+            model_name=models[line.model_pk].name,
+            terms=of_line,
+            base_krw=base,
             amount_krw=amount,
             promotion_krw=promotion,
         )
-        for line, amount, promotion in zip(sums, totals.line_amounts_krw, relieved_krw, strict=True)
+        for line, of_line, base, amount, promotion in zip(
+            sums, terms, bases_krw, totals.line_amounts_krw, relieved_krw, strict=True
+        )
     )
     return MonthBill(
         month=month,
@@ -102,10 +129,22 @@ def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = Non
         promotions=promotions,
         cost_usd=exact_sum(line.total.cost_usd for line in sums),
         exchange=exchange,
-        margin=rule.margin,
         rounding=rounding,
         totals=totals,
     )
+
+
+def _terms(customer: Customer, month: BillingMonth, models: list[Model]) -> list[Terms]:
+    """On which terms each of these models sells, by the rules of the month's last day."""
+    book = margin_book(month.last_on, [customer.pk])
+    found = []
+    for model in models:
+        terms = book.terms(customer.pk, model_id=model.model_id, provider=model.provider.slug)
+        if terms is None:
+            message = f"no margin rule covers {model.model_id} on {month.last_on} for {customer.slug}"
+            raise NoMarginRule(message, field="margin")
+        found.append(terms)
+    return found
 
 
 def exchange_evidence(customer: Customer, cost_by_day: dict[date, Decimal], *, on: date) -> ExchangeEvidence:
@@ -133,7 +172,11 @@ def exchange_evidence(customer: Customer, cost_by_day: dict[date, Decimal], *, o
 
 
 def _promotions(
-    customer: Customer, month: BillingMonth, sums: list[UsageSum], totals: Totals, exchange: ExchangeEvidence
+    customer: Customer,
+    month: BillingMonth,
+    sums: list[UsageSum],
+    totals: Totals,
+    bases: list[dict[date, Decimal]],
 ) -> tuple[tuple[BillPromotion, ...], list[int]]:
     """What promotional credit takes off, by grant and by line."""
     by_line_krw = [0] * len(sums)
@@ -141,8 +184,8 @@ def _promotions(
     if not grants:
         return (), by_line_krw
     usage = [
-        CoveredUsage(line.model_id, amount, _bases_by_day(line, exchange))
-        for line, amount in zip(sums, totals.line_amounts_krw, strict=True)
+        CoveredUsage(line.model_id, amount, by_day)
+        for line, amount, by_day in zip(sums, totals.line_amounts_krw, bases, strict=True)
     ]
     reliefs = relieve(usage, [offer_of(credit) for credit in grants.values()])
     for relief in reliefs:
@@ -150,7 +193,7 @@ def _promotions(
     return tuple(BillPromotion(grants[relief.key], relief.amount_krw) for relief in reliefs), by_line_krw
 
 
-def _usage_line(position: int, line: BillLine) -> DocumentLine:
+def _usage_line(position: int, line: BillLine, *, is_by_line: bool, has_bases: bool) -> DocumentLine:
     usage = line.usage
     return DocumentLine(
         position=position,
@@ -164,6 +207,10 @@ def _usage_line(position: int, line: BillLine) -> DocumentLine:
         completion_tokens=usage.total.completion_tokens,
         cost_usd=usage.total.cost_usd,
         amount_krw=line.amount_krw,
+        margin=line.terms.margin if is_by_line else None,
+        basis=line.terms.basis.value,
+        basis_usd=None if line.terms.basis is Basis.CATALOG else line.sold_usd,
+        before_margin_krw=line.base_krw if has_bases else None,
         promotion_krw=line.promotion_krw,
     )
 
@@ -184,22 +231,15 @@ def _promotion_line(position: int, promotion: BillPromotion, *, month: BillingMo
     )
 
 
-def _base_krw(line: UsageSum, exchange: ExchangeEvidence) -> Decimal:
-    """Exact won of a line before margin."""
-    if exchange.rate is not None:
-        return exact_product(line.total.cost_usd, exchange.rate)
-    return exact_sum(_bases_by_day(line, exchange).values())
-
-
-def _bases_by_day(line: UsageSum, exchange: ExchangeEvidence) -> dict[date, Decimal]:
-    """The same, day by day."""
+def _bases_by_day(usd_by_day: Mapping[date, Decimal], exchange: ExchangeEvidence) -> dict[date, Decimal]:
+    """Exact won of a line before margin, day by day."""
     rates = {day.used_on: day.rate for day in exchange.daily}
-    return {day: exact_product(cost, exchange.rate or rates[day]) for day, cost in line.cost_usd_by_day.items()}
+    return {day: exact_product(usd, exchange.rate or rates[day]) for day, usd in usd_by_day.items()}
 
 
-def _cost_by_day(sums: list[UsageSum]) -> dict[date, Decimal]:
+def _usd_by_day(lines: Iterable[Mapping[date, Decimal]]) -> dict[date, Decimal]:
     by_day: dict[date, Decimal] = {}
-    for line in sums:
-        for day, cost in line.cost_usd_by_day.items():
-            by_day[day] = exact_sum((by_day.get(day, ZERO), cost))
+    for line in lines:
+        for day, usd in line.items():
+            by_day[day] = exact_sum((by_day.get(day, ZERO), usd))
     return by_day

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.documents import InvoiceDocument
+from billing.documents import USAGE_KINDS, InvoiceDocument
+from billing.margins import Basis
 from billing.models import Invoice, InvoiceLine, PriceCorrection
 from catalog.money import Rounding, allocate, exact_sum, round_won
 from catalog.pricing import PriceSheet
 from usage.models import UsageRollup
 from usage.periods import BillingMonth
-from usage.selectors.repricing import RepricedSum, repriced_sums
+from usage.selectors.repricing import RepricedSum, repriced_events, repriced_sums
 
 
 @dataclass(frozen=True)
 class LineDifference:
-    """One invoice line: USD as billed and as corrected. `difference_krw` is whole won of supply, negative where the
-    customer was billed too much.
+    """One invoice line: the USD that it was sold on, as billed and as corrected. `difference_krw` is whole won of supply,
+    negative where the customer was billed too much.
     """
 
     line: InvoiceLine
@@ -44,7 +46,8 @@ class InvoiceDifference:
 def correction_differences(correction: PriceCorrection) -> list[InvoiceDifference]:
     """The invoices in force that would have been others, by month and customer.
 
-    The corrected supply is USD x rate / (1 - margin), rounded once by the invoice's own policy, as the close does; the won
+    The corrected supply is USD x rate / (1 - margin) by each line's own margin and basis, rounded once by the invoice's own
+    policy, as the close does; the won
     that it differs by are shared out to the lines by largest remainder.
     """
     sheet = PriceSheet.parse(correction.components, correction.overrides)
@@ -60,22 +63,28 @@ def correction_differences(correction: PriceCorrection) -> list[InvoiceDifferenc
             by_customer[row.customer_id].append(row)
         for customer_id, rows in sorted(by_customer.items()):
             if customer_id in in_force:
-                difference = _difference(in_force[customer_id], rows)
+                difference = _difference(in_force[customer_id], correction, sheet, rows)
                 found += [difference] if difference.lines else []
     return found
 
 
-def _difference(invoice: Invoice, rows: list[RepricedSum]) -> InvoiceDifference:
+def _difference(
+    invoice: Invoice, correction: PriceCorrection, sheet: PriceSheet, rows: list[RepricedSum]
+) -> InvoiceDifference:
     assert invoice.document is not None  # a constraint gives every issued invoice one
     document = InvoiceDocument.from_json(invoice.document)
+    by_key = {(line.month, line.model_id): line for line in invoice.lines.filter(kind__in=USAGE_KINDS)}
+    stated = {line: document.lines[line.position - 1] for line in by_key.values()}
     rates: dict[date | None, Fraction] = {day.used_on: Fraction(day.rate) for day in document.exchange.daily}
     lines: dict[InvoiceLine, list[RepricedSum]] = defaultdict(list)
-    by_key = {(line.month, line.model_id): line for line in invoice.lines.exclude(kind=InvoiceLine.Kind.PROMOTION)}
-    for row in rows:
+    for row in _by_basis(invoice, correction, sheet, rows, by_key):
         if row.stored_usd != row.repriced_usd:
             lines[by_key[row.month.first_on, row.model_pk]].append(row)
-    factor = 1 / (1 - Fraction(document.margin))
-    exact = [factor * sum((_base(document, rates, row) for row in own), Fraction(0)) for own in lines.values()]
+    exact = [
+        sum((_base(document, rates, row) for row in own), Fraction(0))
+        / (1 - Fraction(document.margin_of(stated[line])))
+        for line, own in lines.items()
+    ]
     billed = sum(line.amount_krw for line in by_key.values())
     corrected = round_won(document.exact_supply_krw + sum(exact, Fraction(0)), Rounding(document.rounding))
     shares = allocate(corrected - billed, exact) if sum(exact, Fraction(0)) else [0] * len(exact)
@@ -92,6 +101,39 @@ def _difference(invoice: Invoice, rows: list[RepricedSum]) -> InvoiceDifference:
             if share
         ),
     )
+
+
+def _by_basis(
+    invoice: Invoice,
+    correction: PriceCorrection,
+    sheet: PriceSheet,
+    rows: list[RepricedSum],
+    by_key: dict[tuple[date, int | None], InvoiceLine],
+) -> Iterator[RepricedSum]:
+    """The sums as they were sold: what lines reckon on upstreams' charges is looked at event by event."""
+    others = {}
+    for row in rows:
+        line = by_key[row.month.first_on, row.model_pk]
+        if line.basis == Basis.CATALOG:
+            yield row
+        else:
+            others[row.month, row.model_pk] = Basis(line.basis)
+    if not others:
+        return
+    month = BillingMonth(invoice.month.year, invoice.month.month)
+    for event in repriced_events(month, sheet, customer_id=invoice.customer_id, price_id=correction.price_id):
+        basis = others.get((event.month, event.model_pk))
+        if basis is not None:
+            yield RepricedSum(
+                customer_id=invoice.customer_id,
+                month=event.month,
+                model_pk=event.model_pk,
+                price_pk=correction.price_id,
+                requests=1,
+                stored_usd=basis.of(event.stored_usd, event.upstream_cost_usd),
+                repriced_usd=basis.of(event.repriced_usd, event.upstream_cost_usd),
+                day=event.day,
+            )
 
 
 def _base(document: InvoiceDocument, rates: dict[date | None, Fraction], row: RepricedSum) -> Fraction:

@@ -14,6 +14,7 @@ from django.db.models import Count, Sum
 
 from accounts.models import Customer
 from billing.errors import ChangedSinceApproval, NotApproved, StepNotPossible
+from billing.margins import Basis
 from billing.models import BillingDraft, BillingRun, BillingRunItem, Delivery, Invoice
 from billing.selectors.bills import MonthBill
 from catalog.money import ZERO, decimal_text
@@ -61,7 +62,7 @@ def bill_digest(bill: MonthBill | None) -> str:
     if bill is None:
         return ""
     content: list[Any] = [
-        [str(bill.month), decimal_text(bill.cost_usd), decimal_text(bill.margin), bill.rounding.value],
+        [str(bill.month), decimal_text(bill.cost_usd), bill.rounding.value],
         [bill.totals.supply_krw, bill.totals.vat_krw, bill.totals.total_krw],
         [bill.exchange.rule, str(bill.exchange.rate), bill.exchange.source, str(bill.exchange.source_date)],
         [[str(day.used_on), str(day.rate), str(day.source_date)] for day in bill.exchange.daily],
@@ -71,6 +72,9 @@ def bill_digest(bill: MonthBill | None) -> str:
                 str(line.usage.month),
                 line.usage.model_id,
                 decimal_text(line.usage.total.cost_usd),
+                decimal_text(line.sold_usd),
+                decimal_text(line.terms.margin),
+                line.terms.basis.value,
                 line.amount_krw,
             ]
             for line in bill.lines
@@ -105,7 +109,7 @@ def anomalies_of(
             found.append(BillingDraft.Anomaly.RISE)
         elif change < -NOTABLE_CHANGE:
             found.append(BillingDraft.Anomaly.FALL)
-    if bill is not None and _is_sold_below_cost(customer, month, bill.margin):
+    if bill is not None and _is_sold_below_cost(customer, bill):
         found.append(BillingDraft.Anomaly.NEGATIVE_MARGIN)
     return found
 
@@ -160,10 +164,17 @@ def _stage(run: BillingRun, *, pending: int, undrafted: int) -> Stage:
     return Stage.DRAFTS if run.drafted_at is None or undrafted else Stage.APPROVAL
 
 
-def _is_sold_below_cost(customer: Customer, month: BillingMonth, margin: Decimal) -> bool:
+def _is_sold_below_cost(customer: Customer, bill: MonthBill) -> bool:
     """Usage of a day, key, app and price for which no upstream named a charge counts on neither side."""
-    rows = UsageRollup.objects.filter(customer=customer, billing_month=month.first_on, upstream_cost_usd__gt=0)
-    sums = rows.aggregate(cost=Sum("cost_usd"), charged=Sum("upstream_cost_usd"))
-    if sums["charged"] is None:
-        return False
-    return Fraction(sums["cost"]) / (1 - Fraction(margin)) < Fraction(sums["charged"])
+    terms = {line.usage.model_pk: line.terms for line in bill.lines}
+    rows = UsageRollup.objects.filter(
+        customer=customer, billing_month=bill.month.first_on, upstream_cost_usd__gt=0
+    ).order_by()
+    sums = rows.values_list("model_id").annotate(
+        Sum("cost_usd"), Sum("upstream_basis_usd"), Sum("higher_basis_usd"), Sum("upstream_cost_usd")
+    )
+    left = Fraction(0)
+    for model_pk, cost, upstream, higher, charged in sums:
+        sold = {Basis.CATALOG: cost, Basis.UPSTREAM: upstream, Basis.HIGHER: higher}
+        left += terms[model_pk].selling(sold[terms[model_pk].basis]) - Fraction(charged)
+    return left < 0

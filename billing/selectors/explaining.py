@@ -15,6 +15,7 @@ from fractions import Fraction
 from django.db.models import QuerySet, Sum
 
 from billing.documents import DocumentLine, InvoiceDocument
+from billing.margins import Basis
 from billing.models import Invoice, InvoiceLine
 from catalog.models import Price
 from usage.models import UsageEvent, UsageRollup
@@ -35,7 +36,9 @@ class PriceShare:
 
 @dataclass(frozen=True)
 class DayShare:
-    """A line's share of one KST day under the daily rule: USD x that day's rate = exact won before margin."""
+    """A line's share of one KST day under the daily rule: the USD that are sold x that day's rate = exact won before
+    margin.
+    """
 
     used_on: date
     cost_usd: Decimal
@@ -64,15 +67,21 @@ class LineExplanation:
     cut_krw: int
     rounding_krw: int
 
+    @property
+    def margin(self) -> Decimal:
+        """The line's own."""
+        return self.document.margin_of(self.line)
+
     def charge_krw(self, event: UsageEvent, cost_usd: Decimal | None) -> Fraction:
-        """An event's exact share of the line: its cost at the line's rate (or its day's) and margin."""
+        """An event's exact share of the line: what it is sold on, at the line's rate (or its day's) and margin."""
         if cost_usd is None:
             return Fraction(0)
         rate = self.document.exchange.rate
         if rate is None:
             used_on = event.occurred_at.astimezone(KST).date()
             rate = next(day.rate for day in self.days if day.used_on == used_on)
-        return Fraction(cost_usd) * Fraction(rate) / (1 - Fraction(self.document.margin))
+        sold_usd = Basis(self.line.basis).of(cost_usd, event.upstream_cost_usd)
+        return Fraction(sold_usd) * Fraction(rate) / (1 - Fraction(self.margin))
 
 
 def explain_line(invoice: Invoice, line: InvoiceLine) -> LineExplanation:
@@ -86,10 +95,10 @@ def explain_line(invoice: Invoice, line: InvoiceLine) -> LineExplanation:
         day__range=(line.month, _month(line).last_on),
         model_id=line.model_id,
     )
-    days = _days(document, rollups)
     stated = document.lines[line.position - 1]
+    days = _days(document, stated, rollups)
     base = _base(document, stated, days)
-    exact = base / (1 - Fraction(document.margin))
+    exact = base / (1 - Fraction(document.margin_of(stated)))
     cut = exact.numerator // exact.denominator
     return LineExplanation(
         document=document,
@@ -129,16 +138,17 @@ def _prices(rollups: QuerySet[UsageRollup]) -> tuple[PriceShare, ...]:
     return tuple(PriceShare(price, sums[price.pk]) for price in prices)
 
 
-def _days(document: InvoiceDocument, rollups: QuerySet[UsageRollup]) -> tuple[DayShare, ...]:
+def _days(document: InvoiceDocument, line: DocumentLine, rollups: QuerySet[UsageRollup]) -> tuple[DayShare, ...]:
     """The line by day, where days have rates of their own."""
     if document.exchange.rate is not None:
         return ()
     rates = {day.used_on: day for day in document.exchange.daily}
-    costs = rollups.order_by("day").values_list("day").annotate(total_cost_usd=Sum("cost_usd"))
+    sold = "cost_usd" if line.basis == Basis.CATALOG else f"{line.basis}_basis_usd"
+    costs = rollups.order_by("day").values_list("day").annotate(total_sold_usd=Sum(sold))
     return tuple(DayShare(day, cost, rates[day].rate, rates[day].source_date) for day, cost in costs)
 
 
 def _base(document: InvoiceDocument, line: DocumentLine, days: Sequence[DayShare]) -> Fraction:
     if document.exchange.rate is not None:
-        return Fraction(line.cost_usd) * Fraction(document.exchange.rate)
+        return Fraction(line.sold_usd) * Fraction(document.exchange.rate)
     return sum((day.base_krw for day in days), Fraction(0))

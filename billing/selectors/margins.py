@@ -1,28 +1,65 @@
-"""Which margin holds for a customer on a day, and what is left of it beside the upstream's actual charges."""
+"""Which margins hold on a day, and what is left of them beside the upstreams' actual charges."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from django.db.models import Q, QuerySet, Sum
+from django.db import connection
+from django.db.models import Q
 
 from accounts.models import Customer
+from billing.margins import Basis, MarginBook, Scope, Terms
 from billing.models import MarginRule
 from catalog.changes import as_percent
 from catalog.models import Model
 from catalog.money import ZERO, decimal_text, exact_sum
-from usage.models import UsageRollup
 from usage.periods import BillingMonth
 
+_AT_COST = Terms(ZERO)
+_CHARGED = """rollup.day >= %(first)s AND rollup.day <= %(last)s AND rollup.upstream_cost_usd > 0
+  AND (%(customer)s::bigint IS NULL OR rollup.customer_id = %(customer)s)"""
+_PAIRS = f"""
+SELECT used.customer_id, used.model_id, model.model_id, provider.slug
+FROM (SELECT DISTINCT customer_id, model_id FROM usage_usagerollup AS rollup WHERE {_CHARGED}) AS used
+JOIN catalog_model AS model ON model.id = used.model_id JOIN catalog_provider AS provider ON provider.id = model.provider_id
+"""  # noqa: S608 - made of constants
+# Margins are few, so sums by margin are few rows, and each is sold exactly.
+_SOLD = f"""
+SELECT rollup.day, rollup.model_id, terms.margin, sum(rollup.cost_usd), sum(rollup.upstream_cost_usd),
+       sum(CASE terms.basis WHEN 'upstream' THEN rollup.upstream_basis_usd WHEN 'higher' THEN rollup.higher_basis_usd
+                            ELSE rollup.cost_usd END)
+FROM usage_usagerollup AS rollup
+JOIN unnest(%(customers)s::bigint[], %(models)s::bigint[], %(margins)s::numeric[], %(bases)s::text[])
+     AS terms (customer_id, model_id, margin, basis)
+  ON terms.customer_id = rollup.customer_id AND terms.model_id = rollup.model_id
+WHERE {_CHARGED} GROUP BY 1, 2, 3
+"""  # noqa: S608 - made of constants
 
-def margin_in_force(customer: Customer | None, on: date) -> MarginRule | None:
-    """The customer's own rule of that day, otherwise the default rule of that day, otherwise None."""
-    rules = _rules(on)
-    own = rules.filter(customer=customer).first() if customer is not None else None
-    return own or rules.filter(customer__isnull=True).first()
+
+def margin_book(on: date, customer_pks: Collection[int] | None = None) -> MarginBook:
+    """The rules of that day: everybody's and those of these customers (None: of all). One query, however many they are."""
+    rules = MarginRule.objects.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=on), effective_from__lte=on)
+    if customer_pks is not None:
+        rules = rules.filter(Q(customer__isnull=True) | Q(customer__in=customer_pks))
+    rows = rules.values_list("customer_id", "provider__slug", "family", "model__model_id", "margin", "basis").order_by()
+    return MarginBook(
+        (Scope(customer, provider or "", family, model_id or ""), Terms(margin, Basis(basis)))
+        for customer, provider, family, model_id, margin, basis in rows
+    )
+
+
+def terms_of_model(customer: Customer | None, *, model_pk: int, model_id: str, on: date) -> Terms | None:
+    """The terms on which one model sells on that day to a customer, or to nobody in particular."""
+    customer_pk = None if customer is None else customer.pk
+    book = margin_book(on, [] if customer_pk is None else [customer_pk])
+    if book.is_general(customer_pk):
+        return book.general(customer_pk)
+    provider = Model.objects.values_list("provider__slug", flat=True).get(pk=model_pk)
+    return book.terms(customer_pk, model_id=model_id, provider=provider)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +100,20 @@ class ModelMargin:
 def model_margins(month: BillingMonth) -> list[ModelMargin]:
     """Every model used in that Korean month whose upstreams said what they charged; the smallest margin first.
 
-    Each customer's usage sells at cost / (1 - margin) by the rule that bills the month (its last day's; without a rule
-    at cost). Usage of a day, key and price for which no upstream named a charge counts on neither side.
+    Each customer's usage sells by the rules that bill the month (its last day's; without a rule at cost). Usage of a day,
+    key and price for which no upstream named a charge counts on neither side.
     """
-    margins: dict[int | None, Decimal] = dict(_rules(month.last_on).values_list("customer_id", "margin"))
-    rollups = UsageRollup.objects.filter(day__range=(month.first_on, month.last_on), upstream_cost_usd__gt=0)
-    sums = (
-        rollups.order_by()
-        .values_list("model_id", "customer_id")
-        .annotate(cost=Sum("cost_usd"), charged=Sum("upstream_cost_usd"))
-    )
-    by_model: dict[int, list[tuple[Decimal, Fraction, Decimal]]] = {}
-    for model_pk, customer_pk, cost, charged in sums:
-        margin = margins.get(customer_pk, margins.get(None, ZERO))
-        by_model.setdefault(model_pk, []).append((cost, Fraction(cost) / (1 - Fraction(margin)), charged))
+    by_model: dict[int, list[SoldUsage]] = {}
+    for sold in sold_usage(month, month.first_on, month.last_on):
+        by_model.setdefault(sold.model_pk, []).append(sold)
     ids = dict(Model.objects.filter(pk__in=by_model).values_list("pk", "model_id"))
     found = [
         ModelMargin(
             model_pk=model_pk,
             model_id=ids[model_pk],
-            cost_usd=exact_sum(cost for cost, _, _ in rows),
-            selling_usd=sum((selling for _, selling, _ in rows), Fraction(0)),
-            upstream_cost_usd=exact_sum(charged for _, _, charged in rows),
+            cost_usd=exact_sum(row.cost_usd for row in rows),
+            selling_usd=sum((row.selling_usd for row in rows), Fraction(0)),
+            upstream_cost_usd=exact_sum(row.upstream_cost_usd for row in rows),
         )
         for model_pk, rows in by_model.items()
     ]
@@ -96,5 +125,39 @@ def negative_margin(month: BillingMonth) -> list[ModelMargin]:
     return [margin for margin in model_margins(month) if margin.is_negative]
 
 
-def _rules(on: date) -> QuerySet[MarginRule]:
-    return MarginRule.objects.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=on), effective_from__lte=on)
+@dataclass(frozen=True, slots=True)
+class SoldUsage:
+    """Usage of one model on one day that sold on the same terms, and whose upstreams said what they charged for it."""
+
+    day: date
+    model_pk: int
+    cost_usd: Decimal
+    upstream_cost_usd: Decimal
+    selling_usd: Fraction
+
+
+def sold_usage(month: BillingMonth, first: date, last: date, *, customer_pk: int | None = None) -> list[SoldUsage]:
+    """What was used on these days of a month, both included, by day, model and terms; of one customer or of all.
+
+    Terms are those of the month's last day; without any, usage sells at cost.
+    """
+    asked = {"first": first, "last": last, "customer": customer_pk}
+    book = margin_book(month.last_on, None if customer_pk is None else [customer_pk])
+    with connection.cursor() as cursor:
+        cursor.execute(_PAIRS, asked)
+        pairs = cursor.fetchall()
+        terms = [
+            book.terms(customer, model_id=model_id, provider=provider) or _AT_COST
+            for customer, _, model_id, provider in pairs
+        ]
+        arrays = {
+            "customers": [customer for customer, *_ in pairs],
+            "models": [model_pk for _, model_pk, *_ in pairs],
+            "margins": [one.margin for one in terms],
+            "bases": [one.basis.value for one in terms],
+        }
+        cursor.execute(_SOLD, {**asked, **arrays})
+        return [
+            SoldUsage(day, model_pk, cost, charged, Terms(margin).selling(basis))
+            for day, model_pk, margin, cost, charged, basis in cursor.fetchall()
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from billing.errors import NoExchangeRate, NoMarginRule, NoPrice, UnknownModel
+from billing.margins import Basis, Terms
 from billing.selectors.exchange import rate_in_force
-from billing.selectors.margins import margin_in_force
+from billing.selectors.margins import terms_of_model
 from billing.totals import Totals, invoice_totals
 from catalog.models import Price
 from catalog.money import EXACT, Rounding, decimal_text, exact_product, exact_sum
@@ -37,6 +38,7 @@ class Quote:
     rate: Decimal
     rate_source: str
     margin: Decimal
+    basis: Basis
     totals: Totals
     #: What the usage says that the upstream charged; None where it does not say.
     upstream_cost_usd: Decimal | None = None
@@ -58,6 +60,7 @@ class Quote:
             "rate": decimal_text(self.rate),
             "rate_source": self.rate_source,
             "margin": decimal_text(self.margin),
+            "basis": self.basis.value,
             "flags": list(self.flags),
             "components": [
                 {
@@ -83,9 +86,10 @@ def quote(
 ) -> Quote:
     """Price a raw usage object of a model at an instant, by a customer's terms or, without one, everybody's.
 
-    Terms are margin, rounding and exchange rule as they stood on the Korean day of `at`; `rate` and `margin` replace
-    theirs. So a quote of the past stays what it was. A bill of the month_end rule takes the month's last rate instead,
-    which nobody knows before.
+    Terms are margin, basis, rounding and exchange rule as they stood on the Korean day of `at`; `rate` and `margin` replace
+    theirs (a margin that is given is reckoned on list price). What the upstream charged is what the usage says. So a quote
+    of the past stays what it was. A bill of the month_end rule takes the month's last rate instead, which nobody knows
+    before.
 
     Raises UnknownModel, NoPrice (variable, quarantined or no price at that time), NoExchangeRate, NoMarginRule, and
     InvalidInput naming the usage field. There is no quote for a variable price: it would be a made-up number.
@@ -100,7 +104,7 @@ def quote(
         refusal = NoPrice(f"{priced.model_id} lists no price for {', '.join(cost.unpriced)}", field="usage")
         refusal.code = "unpriced_component"
         raise refusal
-    quoted = _in_won(
+    return _in_won(
         priced,
         reading.quantities,
         cost,
@@ -109,8 +113,8 @@ def quote(
         customer=customer,
         rate=rate,
         margin=margin,
+        upstream_cost_usd=reading.upstream_cost_usd,
     )
-    return replace(quoted, upstream_cost_usd=reading.upstream_cost_usd)
 
 
 def monthly_estimate(
@@ -155,11 +159,13 @@ def _in_won(
     customer: Customer | None,
     rate: Decimal | None = None,
     margin: Decimal | None = None,
+    upstream_cost_usd: Decimal | None = None,
 ) -> Quote:
     used_rate, source = (rate, "given") if rate is not None else _rate_of(customer, at)
-    used_margin = margin if margin is not None else _margin_of(customer, at)
+    terms = _terms_of(customer, priced, at) if margin is None else Terms(margin)
     rounding = Rounding.HALF_UP if customer is None else Rounding(customer.rounding)
-    totals = invoice_totals([exact_product(cost.total_usd, used_rate)], margin=used_margin, rounding=rounding)
+    sold_usd = terms.basis.of(cost.total_usd, upstream_cost_usd)
+    totals = invoice_totals([exact_product(sold_usd, used_rate)], margins=[terms.margin], rounding=rounding)
     return Quote(
         model_id=priced.model_id,
         quantities=quantities,
@@ -167,8 +173,10 @@ def _in_won(
         cost=cost,
         rate=used_rate,
         rate_source=source,
-        margin=used_margin,
+        margin=terms.margin,
+        basis=terms.basis,
         totals=totals,
+        upstream_cost_usd=upstream_cost_usd,
     )
 
 
@@ -226,10 +234,10 @@ def _rate_of(customer: Customer | None, at: datetime) -> tuple[Decimal, str]:
     return published.rate, f"{published.source} {published.rate_on}"
 
 
-def _margin_of(customer: Customer | None, at: datetime) -> Decimal:
+def _terms_of(customer: Customer | None, priced: PricedModel, at: datetime) -> Terms:
     day = at.astimezone(KST).date()
-    rule = margin_in_force(customer, on=day)
-    if rule is None:
+    terms = terms_of_model(customer, model_pk=priced.model_pk, model_id=priced.model_id, on=day)
+    if terms is None:
         whose = "default margin rule" if customer is None else f"margin rule for {customer.slug}"
         raise NoMarginRule(f"no {whose} covers {day}", field="margin")
-    return rule.margin
+    return terms

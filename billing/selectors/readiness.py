@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.db.models import Count, Exists, Max, OuterRef, Q
+from django.db.models import Count, Exists, Max, OuterRef
 
 from accounts.models import Customer, TaxProfile
 from accounts.selectors import seller_profile_in_force
-from billing.models import MarginRule
 from billing.selectors.exchange import rate_in_force
-from billing.selectors.margins import negative_margin
+from billing.selectors.margins import margin_book, negative_margin
+from catalog.models import Model
 from catalog.money import decimal_text
 from usage.models import QuarantinedEvent, UsageRollup
 from usage.periods import BillingMonth
@@ -71,14 +71,19 @@ def _rates(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:
 
 
 def _margins(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:
-    on = month.last_on
-    rules = MarginRule.objects.filter(
-        Q(effective_to__isnull=True) | Q(effective_to__gt=on), effective_from__lte=on
-    ).values_list("customer_id", flat=True)
-    covered = set(rules)
-    for customer in customers:
-        if not covered & {customer.pk, None}:
-            yield Finding("no_margin_rule", customer.slug, f"no margin rule covers {on}", stops=True)
+    book = margin_book(month.last_on, [customer.pk for customer in customers])
+    uncovered = {customer.pk: customer.slug for customer in customers if book.general(customer.pk) is None}
+    used = UsageRollup.objects.filter(customer__in=uncovered, billing_month=month.first_on).order_by()
+    pairs = set(used.values_list("customer_id", "model_id"))
+    models = Model.objects.select_related("provider").in_bulk({model_pk for _, model_pk in pairs})
+    missing: dict[str, list[str]] = {}
+    for customer_pk, model_pk in pairs:
+        model = models[model_pk]
+        if book.terms(customer_pk, model_id=model.model_id, provider=model.provider.slug) is None:
+            missing.setdefault(uncovered[customer_pk], []).append(model.model_id)
+    for slug, names in missing.items():
+        detail = f"no margin rule covers {', '.join(sorted(names))} on {month.last_on}"
+        yield Finding("no_margin_rule", slug, detail, stops=True)
 
 
 def _quarantine(customers: list[Customer], month: BillingMonth) -> Iterable[Finding]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from django.db import connection
-
 from accounts.models import Customer
+from billing.selectors.margins import sold_usage
 from catalog.models import Model
-from catalog.money import ZERO, decimal_text
+from catalog.money import decimal_text
 from usage.models import ActivityEstimate
 from usage.periods import KST, BillingMonth
 from usage.selectors.archives import require_all_events
@@ -23,22 +21,6 @@ from usage.selectors.upstream_days import UpstreamDayComparison, upstream_days
 
 #: Generations that are listed one by one, the largest differences first.
 LISTED_FINDINGS = 100
-# Margins are few, so sums by margin are few rows, and each is sold exactly.
-_SOLD = """
-WITH margins AS (
-    SELECT customer.id, coalesce(
-        (SELECT rule.margin FROM billing_marginrule AS rule
-          WHERE (rule.customer_id = customer.id OR rule.customer_id IS NULL) AND rule.effective_from <= %(on)s
-            AND (rule.effective_to IS NULL OR rule.effective_to > %(on)s)
-          ORDER BY rule.customer_id NULLS LAST LIMIT 1), 0) AS margin
-    FROM accounts_customer AS customer
-)
-SELECT rollup.day, rollup.model_id, margins.margin, sum(rollup.cost_usd), sum(rollup.upstream_cost_usd)
-FROM usage_usagerollup AS rollup JOIN margins ON margins.id = rollup.customer_id
-WHERE rollup.day >= %(first)s AND rollup.day <= %(last)s AND rollup.upstream_cost_usd > 0
-  AND (%(customer)s::bigint IS NULL OR rollup.customer_id = %(customer)s)
-GROUP BY 1, 2, 3
-"""
 
 
 @dataclass(frozen=True)
@@ -124,27 +106,16 @@ def reconciliation_report(first: date, last: date, *, customer: Customer | None 
 def negative_days(first: date, last: date, *, customer: Customer | None = None) -> dict[tuple[date, str], Fraction]:
     """By (Korean day, model): USD by which it sold below what upstreams charged, exactly; only losses.
 
-    Each customer's usage sells at cost / (1 - margin) by the rule that bills the day's month, as in `model_margins`.
+    Each customer's usage sells by the rules that bill the day's month, as in `model_margins`.
     """
     found: dict[tuple[date, int], Fraction] = {}
     for month in _months(first, last):
-        asked = {
-            "on": month.last_on,
-            "first": max(first, month.first_on),
-            "last": min(last, month.last_on),
-            "customer": None if customer is None else customer.pk,
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(_SOLD, asked)
-            for day, model_pk, margin, cost, charged in cursor.fetchall():
-                loss = Fraction(charged) - _sold(cost, margin)
-                found[day, model_pk] = found.get((day, model_pk), Fraction(0)) + loss
+        days = max(first, month.first_on), min(last, month.last_on)
+        for sold in sold_usage(month, *days, customer_pk=None if customer is None else customer.pk):
+            loss = Fraction(sold.upstream_cost_usd) - sold.selling_usd
+            found[sold.day, sold.model_pk] = found.get((sold.day, sold.model_pk), Fraction(0)) + loss
     ids = dict(Model.objects.filter(pk__in={pk for _, pk in found}).values_list("pk", "model_id"))
     return {(day, ids[pk]): loss for (day, pk), loss in found.items() if loss > 0}
-
-
-def _sold(cost: Decimal, margin: Decimal) -> Fraction:
-    return Fraction(cost) / (1 - Fraction(margin or ZERO))
 
 
 def _months(first: date, last: date) -> Iterable[BillingMonth]:

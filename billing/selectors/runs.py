@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from accounts.models import Customer
-from billing.models import BillingDraft, BillingRun, BillingRunItem, Invoice
+from billing.documents import USAGE_KINDS, DocumentLine
+from billing.models import BillingDraft, BillingRun, BillingRunItem, Invoice, InvoiceLine
 from billing.selectors.drafts import run_status
 from billing.selectors.previews import MonthPreview
 from billing.selectors.readiness import Finding
@@ -29,7 +31,7 @@ def invoice_dict(invoice: Invoice) -> dict[str, Any]:
         "exchange_rate": decimal_text(invoice.exchange_rate) if invoice.exchange_rate is not None else None,
         "exchange_source": invoice.exchange_evidence["source"],
         "exchange_source_date": invoice.exchange_evidence["source_date"],
-        "margin": decimal_text(invoice.margin),
+        "margin": None if invoice.margin is None else decimal_text(invoice.margin),
         "supply_krw": invoice.supply_krw,
         "vat_krw": invoice.vat_krw,
         "total_krw": invoice.total_krw,
@@ -43,6 +45,7 @@ def invoice_dict(invoice: Invoice) -> dict[str, Any]:
                 "prompt_tokens": line.prompt_tokens,
                 "completion_tokens": line.completion_tokens,
                 "cost_usd": decimal_text(line.cost_usd),
+                **_terms(line, invoice.margin),
                 "amount_krw": line.amount_krw,
                 "promotion_krw": line.promotion_krw,
             }
@@ -144,7 +147,7 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
         "exchange_rate": decimal_text(bill.exchange.rate) if bill.exchange.rate is not None else None,
         "exchange_source": bill.exchange.source,
         "exchange_source_date": bill.exchange.source_date.isoformat() if bill.exchange.source_date else None,
-        "margin": decimal_text(bill.margin),
+        "margin": None if bill.margin is None else decimal_text(bill.margin),
         "supply_krw": bill.totals.supply_krw,
         "vat_krw": bill.totals.vat_krw,
         "total_krw": bill.totals.total_krw,
@@ -158,9 +161,16 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
                 "prompt_tokens": line.prompt_tokens,
                 "completion_tokens": line.completion_tokens,
                 "cost_usd": decimal_text(line.cost_usd),
+                **_terms(line, bill.margin),
                 "amount_krw": line.amount_krw,
                 "promotion_krw": line.promotion_krw,
             }
             for line in bill.document_lines
         ],
     }
+
+
+def _terms(line: InvoiceLine | DocumentLine, margin: Decimal | None) -> dict[str, str | None]:
+    """On which terms a line sold; `margin` is the invoice's."""
+    own = None if line.kind not in USAGE_KINDS else margin if line.margin is None else line.margin
+    return {"margin": None if own is None else decimal_text(own), "basis": line.basis}

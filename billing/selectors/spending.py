@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from django.db import connection
-from django.db.models import F, Q, Sum
+from django.db.models import F, Sum
 
 from accounts.models import Customer
-from billing.models import MarginRule, PromotionalCredit, SpendingAccount
+from billing.margins import Basis, MarginBook, Terms
+from billing.models import PromotionalCredit, SpendingAccount
 from billing.selectors.exchange import rate_in_force
+from billing.selectors.margins import margin_book
+from catalog.models import Model
 from catalog.money import VAT_DIVISOR, ZERO, Rounding, exact_sum, round_up, round_won
 from usage.periods import KST, BillingMonth
 
@@ -40,10 +43,8 @@ WITH RECURSIVE month AS (
                          WHERE next.customer_id = month.customer_id AND next.billing_month > month.billing_month)
     FROM month WHERE billing_month IS NOT NULL
 )
-SELECT customer_id, sum(spent.cost_usd) FROM month
-CROSS JOIN LATERAL (
-    SELECT sum(cost_usd) AS cost_usd FROM usage_usagerollup AS rollup
-    WHERE rollup.customer_id = month.customer_id AND rollup.billing_month = month.billing_month) AS spent
+SELECT customer_id, sum(spent.usd), sum(spent.krw) FROM month
+CROSS JOIN LATERAL billing_sold(month.customer_id, month.billing_month) AS spent
 WHERE billing_month IS NOT NULL AND NOT EXISTS (
     SELECT FROM usage_billingperiod AS period WHERE period.customer_id = month.customer_id
     AND period.month = month.billing_month AND period.status = 'closed')
@@ -59,6 +60,19 @@ class Recount:
     receivable_krw: int = 0
     promotional_krw: int = 0
     unbilled_usd: Decimal = ZERO
+    unbilled_by_model_krw: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingTerms:
+    """On which terms a customer's usage counts today: in general, and by the keys of the models that sell on others.
+
+    The factor is won with VAT per USD of the basis (`selling_factor`); None where the rate or the general margin is missing.
+    """
+
+    basis: Basis
+    factor: Decimal | None
+    by_model: Mapping[int, tuple[Basis, Decimal]]
 
 
 def selling_factor(*, rate_krw_per_usd: Decimal, margin: Decimal) -> Decimal:
@@ -66,35 +80,55 @@ def selling_factor(*, rate_krw_per_usd: Decimal, margin: Decimal) -> Decimal:
     return round_up(Fraction(rate_krw_per_usd) / (1 - Fraction(margin)) * _WITH_VAT, decimals=FACTOR_DECIMALS)
 
 
-def selling_factors(customer_ids: Collection[int], *, at: datetime) -> dict[int, Decimal]:
-    """The factor of each customer by the rate and margin that would bill today; left out where one of them is missing.
+def spending_terms(customer_ids: Collection[int], *, at: datetime) -> dict[int, SpendingTerms]:
+    """The terms of each customer by the rate and the margin rules that would bill today.
 
-    Under the month_end and daily rules that is the rate last published, whatever the rate of the month's end will be.
+    Under the month_end and daily rules the rate is the one last published, whatever the rate of the month's end will be.
     """
     published = rate_in_force(on=at.astimezone(KST).date())
-    margins = _margins(BillingMonth.of(at).last_on)
-    factors: dict[int, Decimal] = {}
+    book = margin_book(BillingMonth.of(at).last_on, customer_ids)
+    models: list[tuple[int, str, str]] | None = None
+    found: dict[int, SpendingTerms] = {}
     for customer in Customer.objects.filter(pk__in=customer_ids):
-        margin = margins.get(customer.pk, margins.get(None))
         rate = customer.fixed_rate_krw_per_usd or (published.rate if published is not None else None)
-        if margin is not None and rate is not None:
-            factors[customer.pk] = selling_factor(rate_krw_per_usd=rate, margin=margin)
-    return factors
+        general = book.general(customer.pk)
+        by_model: dict[int, tuple[Basis, Decimal]] = {}
+        if rate is not None and not book.is_general(customer.pk):
+            if models is None:
+                models = list(Model.objects.order_by().values_list("pk", "model_id", "provider__slug"))
+            by_model = _by_model(book, customer.pk, general, models, rate)
+        factor = None
+        if general is not None and rate is not None:
+            factor = selling_factor(rate_krw_per_usd=rate, margin=general.margin)
+        found[customer.pk] = SpendingTerms(Basis.CATALOG if general is None else general.basis, factor, by_model)
+    return found
+
+
+def _by_model(
+    book: MarginBook, customer_pk: int, general: Terms | None, models: Iterable[tuple[int, str, str]], rate: Decimal
+) -> dict[int, tuple[Basis, Decimal]]:
+    """The models that sell on other terms than the general ones."""
+    by_model = {}
+    for model_pk, model_id, provider in models:
+        terms = book.terms(customer_pk, model_id=model_id, provider=provider)
+        if terms is not None and terms != general:
+            by_model[model_pk] = (terms.basis, selling_factor(rate_krw_per_usd=rate, margin=terms.margin))
+    return by_model
 
 
 def recount(customer_ids: Collection[int], *, at: datetime) -> dict[int, Recount]:
-    """Each customer's projections from the rows they are projections of. `at` decides which grants still count."""
+    """Each customer's projections from the rows they are projections of, by the terms that are stored (`SpendingTerm`).
+
+    `at` decides which grants still count.
+    """
     ids = list(customer_ids)
     with connection.cursor() as cursor:
         cursor.execute(_LEDGER, [ids])
         ledger = {customer: (int(prepaid), int(owed)) for customer, prepaid, owed in cursor.fetchall()}
         cursor.execute(_UNBILLED, [ids])
-        unbilled: dict[int, Decimal] = dict(cursor.fetchall())
+        unbilled = {customer: (usd, krw) for customer, usd, krw in cursor.fetchall()}
     promotional = _promotional(ids, at)
-    return {
-        pk: Recount(*ledger.get(pk, (0, 0)), promotional.get(pk, 0), exact_sum((unbilled.get(pk, ZERO), ZERO)))
-        for pk in ids
-    }
+    return {pk: Recount(*ledger.get(pk, (0, 0)), promotional.get(pk, 0), *unbilled.get(pk, (ZERO, ZERO))) for pk in ids}
 
 
 def available_krw(account: SpendingAccount) -> Decimal | None:
@@ -118,9 +152,3 @@ def _promotional(ids: Collection[int], at: datetime) -> Mapping[int, int]:
         .annotate(left=Sum(left))
     )
     return {pk: round_won(won * _WITH_VAT, Rounding.DOWN) for pk, won in sums}
-
-
-def _margins(on: date) -> dict[int | None, Decimal]:
-    """The margin of that day by customer; None is the default's."""
-    rules = MarginRule.objects.filter(Q(effective_to__isnull=True) | Q(effective_to__gt=on), effective_from__lte=on)
-    return dict(rules.values_list("customer_id", "margin"))

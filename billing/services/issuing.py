@@ -17,6 +17,7 @@ from accounts.selectors import seller_profile_in_force, tax_profiles_in_force
 from accounts.services import record_audits
 from billing.documents import BankAccount, InvoiceDocument, Party
 from billing.errors import NoSellerProfile, NoTaxProfile
+from billing.margins import Basis
 from billing.models import Invoice, InvoiceLine, NumberSequence, Prepayment, TaxInvoice
 from billing.pdf import TEMPLATE_VERSION
 from billing.selectors.bills import MonthBill
@@ -228,6 +229,9 @@ def _usage_lines(invoice: Invoice, bill: MonthBill) -> list[InvoiceLine]:
             cache_read_tokens=line.usage.total.cache_read_tokens,
             completion_tokens=line.usage.total.completion_tokens,
             cost_usd=line.usage.total.cost_usd,
+            margin=line.terms.margin,
+            basis=line.terms.basis.value,
+            basis_usd=None if line.terms.basis is Basis.CATALOG else line.sold_usd,
             amount_krw=line.amount_krw,
             promotion_krw=line.promotion_krw,
         )

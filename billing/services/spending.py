@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import connection, transaction
@@ -12,7 +12,7 @@ from accounts.errors import InvalidInput
 from accounts.models import Customer
 from accounts.services import record_audit
 from billing.models import SpendingAccount
-from billing.selectors.spending import recount, selling_factors
+from billing.selectors.spending import SpendingTerms, recount, spending_terms
 
 #: How many customers are locked at a time where all of them are recounted.
 _BATCH = 200
@@ -22,10 +22,26 @@ _WRITE = """
 UPDATE billing_spendingaccount AS account SET
     prepaid_krw = counted.prepaid_krw, receivable_krw = counted.receivable_krw,
     promotional_krw = counted.promotional_krw, unbilled_usd = counted.unbilled_usd,
-    factor_krw_per_usd = counted.factor, refreshed_at = %s
+    unbilled_by_model_krw = counted.unbilled_by_model_krw, refreshed_at = %s
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
-     AS counted (customer_id, prepaid_krw, receivable_krw, promotional_krw, unbilled_usd, factor)
+     AS counted (customer_id, prepaid_krw, receivable_krw, promotional_krw, unbilled_usd, unbilled_by_model_krw)
 WHERE account.customer_id = counted.customer_id
+"""
+_WRITE_TERMS = """
+UPDATE billing_spendingaccount AS account SET basis = today.basis, factor_krw_per_usd = today.factor
+FROM unnest(%s::bigint[], %s::text[], %s::numeric[]) AS today (customer_id, basis, factor)
+WHERE account.customer_id = today.customer_id
+"""
+_FORGET_MODELS = """
+DELETE FROM billing_spendingterm AS term WHERE customer_id = ANY (%s) AND NOT EXISTS (
+    SELECT FROM unnest(%s::bigint[], %s::bigint[]) AS today (customer_id, model_id)
+    WHERE today.customer_id = term.customer_id AND today.model_id = term.model_id)
+"""
+_WRITE_MODELS = """
+INSERT INTO billing_spendingterm AS term (customer_id, model_id, basis, factor_krw_per_usd)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[])
+ON CONFLICT (customer_id, model_id) DO UPDATE SET basis = EXCLUDED.basis, factor_krw_per_usd = EXCLUDED.factor_krw_per_usd
+WHERE (term.basis, term.factor_krw_per_usd) IS DISTINCT FROM (EXCLUDED.basis, EXCLUDED.factor_krw_per_usd)
 """
 
 
@@ -33,9 +49,10 @@ WHERE account.customer_id = counted.customer_id
 def refresh_spending(*, customer_ids: Iterable[int], now: datetime | None = None) -> None:
     """Recount these customers' spending accounts; holds stay as they are.
 
-    The rows are locked first, in the order of customers, and counted after: a settlement under way is either in the
-    counts or waits and adds to them. `now` (by default the clock) decides about the rate and which grants still hold.
-    Call it at the end of whatever posts to the ledger, closes a month, or changes a rate or a margin.
+    The rows are locked first, in the order of customers, and counted after, by the terms of the day: a settlement under
+    way is either in the counts or waits and adds to them. `now` (by default the clock) decides about the rate, the margins
+    and which grants still hold. Call it at the end of whatever posts to the ledger, closes a month, or changes a rate or a
+    margin.
     """
     at = now or timezone.now()
     ids = sorted(set(customer_ids))
@@ -43,7 +60,8 @@ def refresh_spending(*, customer_ids: Iterable[int], now: datetime | None = None
         return
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [ids])
-    counted, factors = recount(ids, at=at), selling_factors(ids, at=at)
+    _write_terms(spending_terms(ids, at=at))
+    counted = recount(ids, at=at)
     rows = [counted[pk] for pk in ids]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -55,9 +73,22 @@ def refresh_spending(*, customer_ids: Iterable[int], now: datetime | None = None
                 [row.receivable_krw for row in rows],
                 [row.promotional_krw for row in rows],
                 [row.unbilled_usd for row in rows],
-                [factors.get(pk) for pk in ids],
+                [row.unbilled_by_model_krw for row in rows],
             ],
         )
+
+
+def _write_terms(terms: Mapping[int, SpendingTerms]) -> None:
+    """Store what the counts go by; the accounts are locked."""
+    ids = list(terms)
+    models = [(pk, model_pk, *of_model) for pk in ids for model_pk, of_model in terms[pk].by_model.items()]
+    customers, keys = [pk for pk, *_ in models], [model_pk for _, model_pk, *_ in models]
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_TERMS, [ids, [terms[pk].basis.value for pk in ids], [terms[pk].factor for pk in ids]])
+        cursor.execute(_FORGET_MODELS, [ids, customers, keys])
+        if models:
+            bases, factors = [basis.value for *_, basis, _ in models], [factor for *_, factor in models]
+            cursor.execute(_WRITE_MODELS, [customers, keys, bases, factors])
 
 
 def refresh_all_spending(*, now: datetime) -> int:

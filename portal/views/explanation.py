@@ -65,10 +65,10 @@ class InvoiceStatementPage(CustomerPage):
 def _steps(explained: LineExplanation) -> dict[str, Any]:
     exchange = explained.document.exchange
     return {
-        "cost": formatting.cut(Fraction(explained.line.cost_usd), least=2, most=12),
+        "cost": formatting.cut(Fraction(explained.line.sold_usd), least=2, most=12),
         "rate": "" if exchange.rate is None else formatting.rate_text(exchange.rate),
         "base": formatting.cut(explained.base_krw, least=0, most=_DECIMALS),
-        "margin": formatting.percent_text(explained.document.margin),
+        "margin": formatting.percent_text(explained.margin),
         "exact": formatting.cut(explained.exact_krw, least=0, most=_DECIMALS),
         "prices": [
             {

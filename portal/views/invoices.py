@@ -72,7 +72,7 @@ def _document(invoice: Invoice) -> InvoiceDocument:
 
 def _lines(document: InvoiceDocument) -> dict[str, Any]:
     """The lines with their dollars as one column that adds up, as on the PDF."""
-    costs = formatting.column([Fraction(line.cost_usd) for line in document.usage_lines])
+    costs = formatting.column([Fraction(line.sold_usd) for line in document.usage_lines])
     texts = [costs.text(cell) for cell in costs.cells]
     return {"rows": list(zip(document.usage_lines, texts, strict=True)), "cost": costs.text(costs.total)}
 
@@ -84,9 +84,10 @@ def _formula(document: InvoiceDocument) -> dict[str, Any]:
     costs = formatting.column([Fraction(one.cost_usd) for one in exchange.daily])
     daily = zip(exchange.daily, costs.cells, bases.cells, strict=True)
     return {
-        "cost": formatting.cut(Fraction(document.cost_usd), least=2, most=12),
+        "cost": formatting.cut(document.sold_usd, least=2, most=12),
         "rate": formatting.rate_text(exchange.rate) if exchange.rate is not None else "",
-        "margin": formatting.percent_text(document.margin),
+        "margin": "" if document.margin is None else formatting.percent_text(document.margin),
+        "terms": _terms(document),
         "exact_supply": formatting.cut(document.exact_supply_krw, least=0, most=4),
         "exact_vat": formatting.cut(Fraction(document.supply_krw, 10), least=0, most=1),
         "base": bases.text(bases.total),
@@ -94,3 +95,21 @@ def _formula(document: InvoiceDocument) -> dict[str, Any]:
             (one, costs.text(cost), formatting.rate_text(one.rate), bases.text(base)) for one, cost, base in daily
         ],
     }
+
+
+def _terms(document: InvoiceDocument) -> list[dict[str, Any]]:
+    """The steps for each of the terms that usage sells on; none where all of it sells alike, at list price."""
+    shares = document.sold_shares
+    if len(shares) == 1 and shares[0].basis == "catalog":
+        return []
+    return [
+        {
+            "models": list(dict.fromkeys(line.model_name for line in share.lines)),
+            "basis": share.basis,
+            "margin": formatting.percent_text(share.margin),
+            "cost": formatting.cut(share.sold_usd, least=2, most=12),
+            "base": formatting.cut(share.base_krw, least=0, most=4),
+            "exact": formatting.cut(share.exact_krw, least=0, most=4),
+        }
+        for share in shares
+    ]

@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.errors import Conflict, InvalidInput
 from accounts.models import AuditEntry, Customer
 from billing.models import MarginRule
-from billing.selectors.margins import margin_in_force
+from billing.selectors.margins import margin_book
 from billing.services.margins import set_margin
 from tests.billing import factories
 from tests.billing.commands import run
@@ -26,8 +26,8 @@ def put(margin: str, on: date, customer: Customer | None = None) -> MarginRule:
 
 
 def share(customer: Customer | None, on: date) -> Decimal | None:
-    rule = margin_in_force(customer, on)
-    return rule.margin if rule else None
+    terms = margin_book(on).general(None if customer is None else customer.pk)
+    return terms.margin if terms else None
 
 
 def test_a_new_rule_ends_the_open_one_on_its_first_day() -> None:
@@ -104,7 +104,11 @@ def test_the_command_sets_a_customers_margin() -> None:
     assert answer == {
         "id": rule.pk,
         "customer": "gaon",
+        "provider": None,
+        "family": None,
+        "model": None,
         "margin": "0.12",
+        "basis": "catalog",
         "effective_from": "2026-06-01",
         "effective_to": None,
     }

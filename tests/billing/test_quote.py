@@ -41,6 +41,7 @@ def test_one_dollar() -> None:
         "rate": "1400",
         "rate_source": "given",
         "margin": "0.15",
+        "basis": "catalog",
         "flags": [],
         "components": [
             {"key": "prompt", "quantity": 1_000_000, "unit_price_usd": "0.000001", "amount_usd": "1"},

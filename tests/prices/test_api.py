@@ -69,6 +69,7 @@ def test_a_quote_is_strings_with_their_currency() -> None:
             "rate": "1400",
             "rate_source": "test 2026-10-30",
             "margin": "0.15",
+            "basis": "catalog",
             "flags": [],
             "components": [
                 {

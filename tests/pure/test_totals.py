@@ -21,10 +21,10 @@ def test_every_shared_pricing_vector() -> None:
     for vector in vectors:
         base = Decimal(vector["usd"]) * Decimal(vector["fx"])
         margin = Decimal(vector["gross_margin"])
-        half_up = invoice_totals([base], margin=margin, rounding=Rounding.HALF_UP)
+        half_up = invoice_totals([base], margins=[margin], rounding=Rounding.HALF_UP)
         assert (half_up.supply_krw, half_up.vat_krw) == (vector["supply_half_up"], vector["vat_half_up"]), vector
         assert half_up.total_krw == half_up.supply_krw + half_up.vat_krw
-        down = invoice_totals([base], margin=margin, rounding=Rounding.DOWN)
+        down = invoice_totals([base], margins=[margin], rounding=Rounding.DOWN)
         assert (down.supply_krw, down.vat_krw) == (vector["supply_trunc"], vector["vat_trunc"]), vector
 
 
@@ -38,45 +38,45 @@ def test_every_shared_pricing_vector() -> None:
     ],
 )
 def test_the_figures_that_are_agreed(usd: str, supply: int, vat: int, total: int) -> None:
-    totals = invoice_totals([Decimal(usd) * 1400], margin=MARGIN, rounding=Rounding.HALF_UP)
+    totals = invoice_totals([Decimal(usd) * 1400], margins=[MARGIN], rounding=Rounding.HALF_UP)
     assert totals == Totals(supply, vat, total, (supply,))
 
 
 def test_an_invoice_is_rounded_once_and_not_line_by_line() -> None:
     three_times = [Decimal("0.34")] * 3  # 0.4 won each: rounded by line nothing, together 1.2
-    assert invoice_totals(three_times, margin=MARGIN, rounding=Rounding.HALF_UP) == Totals(1, 0, 1, (1, 0, 0))
+    assert invoice_totals(three_times, margins=[MARGIN] * 3, rounding=Rounding.HALF_UP) == Totals(1, 0, 1, (1, 0, 0))
 
 
 def test_vat_comes_from_the_rounded_supply() -> None:
-    totals = invoice_totals([Decimal("14.6")], margin=Decimal(0), rounding=Rounding.HALF_UP)
+    totals = invoice_totals([Decimal("14.6")], margins=[Decimal(0)], rounding=Rounding.HALF_UP)
     assert totals == Totals(15, 2, 17, (15,))  # a tenth of 14.6 would round to 1
 
 
 def test_lines_keep_their_order_and_add_up() -> None:
     bases = [Decimal("100.25"), Decimal("0"), Decimal("200.25"), Decimal("300.5")]
-    totals = invoice_totals(bases, margin=Decimal(0), rounding=Rounding.HALF_UP)
+    totals = invoice_totals(bases, margins=[Decimal(0)] * len(bases), rounding=Rounding.HALF_UP)
     assert totals == Totals(601, 60, 661, (100, 0, 200, 301))
 
 
 def test_an_invoice_without_lines_is_zero() -> None:
-    assert invoice_totals([], margin=MARGIN, rounding=Rounding.HALF_UP) == Totals(0, 0, 0, ())
+    assert invoice_totals([], margins=[], rounding=Rounding.HALF_UP) == Totals(0, 0, 0, ())
 
 
 def test_a_caller_with_a_small_decimal_context_changes_nothing() -> None:
     with localcontext(Context(prec=4)):
-        totals = invoice_totals([Decimal("172839504.6")], margin=MARGIN, rounding=Rounding.HALF_UP)
+        totals = invoice_totals([Decimal("172839504.6")], margins=[MARGIN], rounding=Rounding.HALF_UP)
     assert totals.supply_krw == 203_340_594
 
 
 @pytest.mark.parametrize("margin", ["1", "1.5", "-0.01", "NaN", "Infinity"])
 def test_a_margin_outside_its_range_is_refused(margin: str) -> None:
-    with pytest.raises(ValueError, match=r"^margin: "):
-        invoice_totals([Decimal(1)], margin=Decimal(margin), rounding=Rounding.HALF_UP)
+    with pytest.raises(ValueError, match=r"^margins: "):
+        invoice_totals([Decimal(1)], margins=[Decimal(margin)], rounding=Rounding.HALF_UP)
 
 
 def test_a_base_that_is_no_amount_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^bases_krw: "):
-        invoice_totals([Decimal(1), Decimal("NaN")], margin=MARGIN, rounding=Rounding.HALF_UP)
+        invoice_totals([Decimal(1), Decimal("NaN")], margins=[MARGIN] * 2, rounding=Rounding.HALF_UP)
 
 
 bases = st.lists(st.decimals(min_value=-(10**12), max_value=10**12, places=12), max_size=25)
@@ -84,7 +84,7 @@ bases = st.lists(st.decimals(min_value=-(10**12), max_value=10**12, places=12), 
 
 @given(bases, st.decimals(min_value=0, max_value=Decimal("0.9999"), places=4), st.sampled_from([*Rounding]))
 def test_whatever_the_lines_they_add_up(bases: list[Decimal], margin: Decimal, rounding: Rounding) -> None:
-    totals = invoice_totals(bases, margin=margin, rounding=rounding)
+    totals = invoice_totals(bases, margins=[margin] * len(bases), rounding=rounding)
     exact = [Fraction(base) / (1 - Fraction(margin)) for base in bases]
     assert sum(totals.line_amounts_krw) == totals.supply_krw
     assert totals.supply_krw + totals.vat_krw == totals.total_krw

@@ -7,16 +7,18 @@ tokens are added in the database and priced once: exact, because every product a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
 from catalog.models import Price
 from catalog.money import EXACT, ZERO
 from catalog.pricing import PriceSheet, Quantities
+from usage.dialects import Flag
 from usage.periods import BillingMonth
 
 _SUMMED = (
@@ -55,6 +57,18 @@ WITH effective AS (
 SELECT customer_id, month, model_id, price_id, {day}, min(occurred_at), min(prompt_tokens), count(*), sum(cost_usd),
        {sums}
 FROM effective GROUP BY customer_id, month, model_id, price_id, 5, {tier}, {window}
+"""
+_EVENTS = """
+SELECT event.occurred_at, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date, coalesce(event.model_id, held.model_id),
+       coalesce(event.cost_usd, held.cost_usd), event.upstream_cost_usd, event.flags, {columns}
+FROM usage_event AS event
+LEFT JOIN usage_quarantinedevent AS held
+  ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
+ AND held.status = 'rated'
+WHERE event.customer_id = %(customer)s AND event.billing_month = %(month)s AND event.occurred_at < %(end_at)s
+  AND coalesce(event.price_id, held.price_id) = %(price)s
+  AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS gone
+                  WHERE gone.customer_id = event.customer_id AND gone.event_id = event.event_id)
 """
 
 
@@ -122,6 +136,37 @@ def repriced_sums(
         )
         for (customer, month, model_pk, price_pk, day), (requests, stored, repriced) in sorted(sums.items())
     ]
+
+
+@dataclass(frozen=True)
+class RepricedEvent:
+    """One event: what is stored, what it costs now, and what the upstream said that it charged."""
+
+    month: BillingMonth
+    day: date
+    model_pk: int
+    stored_usd: Decimal
+    repriced_usd: Decimal
+    upstream_cost_usd: Decimal | None
+
+
+def repriced_events(
+    billing_month: BillingMonth, sheet: PriceSheet, *, customer_id: int, price_id: int
+) -> Iterator[RepricedEvent]:
+    """The events at one price that a month bills to a customer, priced anew by `sheet`, one by one."""
+    statement = _EVENTS.format(columns=", ".join(f"event.{name}" for name in _SUMMED))
+    parameters: dict[str, Any] = {
+        "month": billing_month.first_on,
+        "end_at": billing_month.end_at,
+        "customer": customer_id,
+        "price": price_id,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        for at, day, model_pk, stored, upstream, flags, *counts in cursor:
+            cost = _cost(sheet, counts, requests=1, prompt_tokens=counts[0], at=at)
+            repriced = ZERO if Flag.ZERO_COMPLETION in flags else cost
+            yield RepricedEvent(BillingMonth(day.year, day.month), day, model_pk, stored, repriced, upstream)
 
 
 def _cost(sheet: PriceSheet, counts: list[Decimal], *, requests: int, prompt_tokens: int, at: datetime) -> Decimal:

@@ -59,7 +59,8 @@ class UsageSum:
     """What one line of an invoice is made of: one model's events of one KST month.
 
     `month` is the month in which the events happened; it is earlier than the billed month for late ones. The cost of
-    each day is kept because the daily exchange rule prices days; the days add up to `total.cost_usd` exactly.
+    each day is kept because the daily exchange rule prices days; the days add up to `total.cost_usd` exactly. So do the
+    other amounts that a contract may be priced on (`UsageRollup`).
     """
 
     month: BillingMonth
@@ -67,6 +68,14 @@ class UsageSum:
     model_id: str
     total: Consumption
     cost_usd_by_day: Mapping[date, Decimal]
+    upstream_basis_usd_by_day: Mapping[date, Decimal]
+    higher_basis_usd_by_day: Mapping[date, Decimal]
+
+    def basis_usd_by_day(self, basis: str) -> Mapping[date, Decimal]:
+        """What is sold on each day where the contract goes by `catalog`, `upstream` or `higher`."""
+        if basis == "catalog":
+            return self.cost_usd_by_day
+        return self.upstream_basis_usd_by_day if basis == "upstream" else self.higher_basis_usd_by_day
 
 
 @dataclass(frozen=True)
@@ -92,20 +101,22 @@ def month_lines(customer: Customer, billing_month: BillingMonth) -> list[UsageSu
 
     Holds every priced event whose billing month it is, late events of earlier months included.
     """
-    days: dict[tuple[BillingMonth, int], dict[date, Consumption]] = {}
-    for day, model_pk, sums in _sums(
-        UsageRollup.objects.filter(customer=customer, billing_month=billing_month.first_on), "day", "model_id"
-    ):
+    days: dict[tuple[BillingMonth, int], dict[date, tuple[Consumption, Decimal, Decimal]]] = {}
+    rollups = UsageRollup.objects.filter(customer=customer, billing_month=billing_month.first_on)
+    totals = {f"total_{name}": Sum(name) for name in UsageRollup.SUMS}
+    for day, model_pk, *sums in rollups.order_by("day").values_list("day", "model_id").annotate(**totals):
         month = BillingMonth(day.year, day.month)
-        days.setdefault((month, model_pk), {})[day] = sums
+        days.setdefault((month, model_pk), {})[day] = (consumption_of(sums[:-2]), *sums[-2:])
     model_ids = {model.pk: model.model_id for model in _models(pk for _, pk in days)}
     return [
         UsageSum(
             month=month,
             model_pk=model_pk,
             model_id=model_ids[model_pk],
-            total=sum(by_day.values(), Consumption()),
-            cost_usd_by_day={day: by_day[day].cost_usd for day in sorted(by_day)},
+            total=sum((sums for sums, _, _ in by_day.values()), Consumption()),
+            cost_usd_by_day={day: sums.cost_usd for day, (sums, _, _) in by_day.items()},
+            upstream_basis_usd_by_day={day: upstream for day, (_, upstream, _) in by_day.items()},
+            higher_basis_usd_by_day={day: higher for day, (_, _, higher) in by_day.items()},
         )
         for (month, model_pk), by_day in sorted(days.items(), key=lambda item: (item[0][0], model_ids[item[0][1]]))
     ]

@@ -7,27 +7,43 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.errors import InvalidInput
+from accounts.errors import InvalidInput, NotFound
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from billing.management.arguments import read_day
+from billing.margins import Basis
 from billing.services.margins import set_margin
+from catalog.models import Model, Provider
 from catalog.money import decimal_text, parse_decimal
+from catalog.selectors import find_model
 from usage.periods import KST
 
 ACTOR = "command set_margin"
 
 
 class Command(JsonCommand):
-    help = "Set the margin (0.15 is 15 % of the selling price) for everybody or one customer, from a day on."
+    help = (
+        "Set the margin (0.15 is 15 % of the selling price), from a day on: for everybody or one customer, and for "
+        "everything or one provider, family of models or model. The most specific rule wins, a customer's own first."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("margin", metavar="MARGIN", help="share of the selling price, such as 0.15")
         parser.add_argument("--customer", metavar="SLUG", help="this customer only; otherwise the default rule")
+        about = parser.add_mutually_exclusive_group()
+        about.add_argument("--provider", metavar="SLUG", help="models of this provider only")
+        about.add_argument("--family", metavar="PREFIX", help="models whose ids begin so, such as anthropic/claude-")
+        about.add_argument("--model", metavar="ID", help="this model only")
+        parser.add_argument(
+            "--basis",
+            choices=[basis.value for basis in Basis],
+            help="what the margin is reckoned on: our list price (catalog), what the upstream charged, or the higher of "
+            "both for each request; otherwise as before, at first the list price",
+        )
         parser.add_argument("--from", dest="first_on", metavar="DATE", help="YYYY-MM-DD; otherwise today in Korea")
 
-    def run(self, margin: str, customer: str | None, first_on: str | None, **_: Any) -> dict[str, Any]:
+    def run(self, margin: str, customer: str | None, first_on: str | None, **options: Any) -> dict[str, Any]:
         try:
             share = parse_decimal(margin, field="margin")
         except ValueError as error:
@@ -35,17 +51,43 @@ class Command(JsonCommand):
         rule = set_margin(
             customer=customer_by_slug(customer) if customer else None,
             margin=share,
+            provider=_provider(options["provider"]) if options["provider"] else None,
+            family=options["family"] or "",
+            model=_model(options["model"]) if options["model"] else None,
+            basis=Basis(options["basis"]) if options["basis"] else None,
             effective_from=read_day(first_on, field="from") if first_on else timezone.now().astimezone(KST).date(),
             actor=ACTOR,
         )
         return {
             "id": rule.pk,
             "customer": customer,
+            "provider": rule.provider.slug if rule.provider else None,
+            "family": rule.family or None,
+            "model": rule.model.model_id if rule.model else None,
             "margin": decimal_text(rule.margin),
+            "basis": rule.basis,
             "effective_from": rule.effective_from.isoformat(),
             "effective_to": rule.effective_to.isoformat() if rule.effective_to else None,
         }
 
     def show(self, answer: dict[str, Any]) -> None:
         whose = answer["customer"] or "every customer without a rule of its own"
-        self.stdout.write(f"margin {answer['margin']} for {whose} from {answer['effective_from']}")
+        about = answer["provider"] or answer["family"] or answer["model"]
+        self.stdout.write(
+            f"margin {answer['margin']} on {answer['basis']} for {whose}{f', {about}' if about else ''} "
+            f"from {answer['effective_from']}"
+        )
+
+
+def _provider(slug: str) -> Provider:
+    provider = Provider.objects.filter(slug=slug).first()
+    if provider is None:
+        raise NotFound(f"there is no provider {slug!r}", field="provider")
+    return provider
+
+
+def _model(name: str) -> Model:
+    model = find_model(name)
+    if model is None:
+        raise NotFound(f"there is no model {name!r}", field="model")
+    return model
