@@ -36,7 +36,7 @@ from billing.formatting import rate_text, won
 from billing.models import BillingDraft, BillingRun, BillingRunItem, Invoice
 from billing.selectors.drafts import Stage, run_status
 from billing.selectors.exchange import rate_in_force
-from billing.selectors.previews import MonthPreview, month_preview
+from billing.selectors.previews import MonthPreview, month_previews
 from billing.services.closing import start_run
 from billing.services.run_items import in_batches
 from billing.services.steps import approve_run, begin_steps, confirm_rates, request_drafts
@@ -321,7 +321,8 @@ class BillingRunAdmin(ReadOnlyAdmin):
 def preview_context(month: BillingMonth) -> dict[str, Any]:
     """What is still to be billed for that month, with sums over the customers that can be billed."""
     today = timezone.now().astimezone(KST).date()
-    previews = [(customer, month_preview(customer, month, on=today)) for customer in customers_with_usage(month)]
+    customers = list(customers_with_usage(month))
+    previews = list(zip(customers, month_previews(customers, month, on=today), strict=True))
     totals = [preview.bill.totals for _customer, preview in previews if preview.bill]
     return {
         "rows": [_preview_row(customer, preview) for customer, preview in previews],

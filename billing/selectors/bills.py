@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,14 +12,12 @@ from billing.documents import DailyExchange, DocumentLine, ExchangeEvidence
 from billing.errors import NoExchangeRate, NoMarginRule
 from billing.margins import Basis, Terms
 from billing.models import InvoiceLine, PromotionalCredit
-from billing.selectors.exchange import rate_in_force
-from billing.selectors.margins import margin_book
-from billing.selectors.promotions import offer_of, usable_credits
+from billing.selectors.facts import MonthFacts, load_facts
+from billing.selectors.promotions import offer_of
 from billing.totals import CoveredUsage, Totals, invoice_totals, relieve, relieved
-from catalog.models import Model
 from catalog.money import ZERO, Rounding, exact_product, exact_sum
 from usage.periods import BillingMonth
-from usage.selectors import UsageSum, month_lines
+from usage.selectors import UsageSum
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class BillLine:
     @property
     def sold_usd(self) -> Decimal:
         """The USD that its margin is reckoned on; `base_krw` is that in exact won."""
-        return exact_sum(self.usage.basis_usd_by_day(self.terms.basis).values())
+        return self.usage.bases.of(self.terms.basis)
 
 
 @dataclass(frozen=True)
@@ -88,26 +86,24 @@ class MonthBill:
 
 
 def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = None) -> MonthBill | None:
+    """The bill of one customer, as things stand: `compute_bill` with the facts of this moment (`load_facts`)."""
+    return compute_bill(customer, load_facts([customer], month, on=on))
+
+
+def compute_bill(customer: Customer, facts: MonthFacts) -> MonthBill | None:
     """The bill of everything that is billed in that month so far, or None without usage. Promotional credit is taken off.
 
-    For a month that still runs, `on` is today: its last day has no rate yet, so the last one published so far stands in.
     Raises NoExchangeRate or NoMarginRule: a missing rate is never 1.0 and a missing margin never 0.
     """
-    sums = month_lines(customer, month)
+    sums, month, models = facts.sums[customer.pk], facts.month, facts.models
     if not sums:
         return None
-    models = {
-        model.pk: model
-        for model in Model.objects.filter(pk__in={line.model_pk for line in sums}).select_related("provider")
-    }
-    terms = _terms(customer, month, [models[line.model_pk] for line in sums])
-    sold = [line.basis_usd_by_day(one.basis) for line, one in zip(sums, terms, strict=True)]
-    exchange = exchange_evidence(customer, _usd_by_day(sold), on=min(on or month.last_on, month.last_on))
+    terms = _terms(customer, sums, facts)
+    exchange = exchange_evidence(customer, sums, terms, facts)
     rounding = Rounding(customer.rounding)
-    bases = [_bases_by_day(by_day, exchange) for by_day in sold]
-    bases_krw = [exact_sum(by_day.values()) for by_day in bases]
+    bases_krw = [_base_krw(line, one, exchange) for line, one in zip(sums, terms, strict=True)]
     totals = invoice_totals(bases_krw, margins=[one.margin for one in terms], rounding=rounding)
-    promotions, relieved_krw = _promotions(customer, month, sums, totals, bases)
+    promotions, relieved_krw = _promotions(facts.credits.get(customer.pk, ()), sums, terms, totals, exchange)
     totals = relieved(totals, sum(relieved_krw), rounding=rounding)
     lines = tuple(
         BillLine(
@@ -134,58 +130,57 @@ def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = Non
     )
 
 
-def _terms(customer: Customer, month: BillingMonth, models: list[Model]) -> list[Terms]:
-    """On which terms each of these models sells, by the rules of the month's last day."""
-    book = margin_book(month.last_on, [customer.pk])
+def _terms(customer: Customer, sums: list[UsageSum], facts: MonthFacts) -> list[Terms]:
+    """On which terms each line sells, by the rules of the month's last day."""
     found = []
-    for model in models:
-        terms = book.terms(customer.pk, model_id=model.model_id, provider=model.provider.slug)
+    for line in sums:
+        model = facts.models[line.model_pk]
+        terms = facts.margins.terms(customer.pk, model_id=model.model_id, provider=model.provider)
         if terms is None:
-            message = f"no margin rule covers {model.model_id} on {month.last_on} for {customer.slug}"
+            message = f"no margin rule covers {model.model_id} on {facts.month.last_on} for {customer.slug}"
             raise NoMarginRule(message, field="margin")
         found.append(terms)
     return found
 
 
-def exchange_evidence(customer: Customer, cost_by_day: dict[date, Decimal], *, on: date) -> ExchangeEvidence:
-    """The rate, or under the daily rule the rates, by which a month's dollars become won (DESIGN section 5).
-
-    `on` is the day that the month_end rule looks back from: the month's last.
-    """
+def exchange_evidence(
+    customer: Customer, sums: list[UsageSum], terms: list[Terms], facts: MonthFacts
+) -> ExchangeEvidence:
+    """The rate, or under the daily rule the rates, by which a month's dollars become won (DESIGN section 5)."""
     if customer.exchange_rule == Customer.ExchangeRule.FIXED:
         return ExchangeEvidence(rule="fixed", rate=customer.fixed_rate_krw_per_usd, source="contract", source_date=None)
     if customer.exchange_rule == Customer.ExchangeRule.DAILY:
         days = []
-        for day, cost in sorted(cost_by_day.items()):
-            published = rate_in_force(on=day)
+        for day, cost in sorted(_usd_by_day(sums, terms).items()):
+            published = facts.rates.in_force(day)
             if published is None:
                 raise NoExchangeRate(f"no exchange rate was published on or up to 14 days before {day}", field="rate")
             days.append(DailyExchange(used_on=day, cost_usd=cost, rate=published.rate, source_date=published.rate_on))
             source = published.source
         return ExchangeEvidence(rule="daily", rate=None, source=source, source_date=None, daily=tuple(days))
-    published = rate_in_force(on=on)
+    published = facts.rates.in_force(facts.on)
     if published is None:
-        raise NoExchangeRate(f"no exchange rate was published on or up to 14 days before {on}", field="rate")
+        raise NoExchangeRate(f"no exchange rate was published on or up to 14 days before {facts.on}", field="rate")
     return ExchangeEvidence(
         rule="month_end", rate=published.rate, source=published.source, source_date=published.rate_on
     )
 
 
 def _promotions(
-    customer: Customer,
-    month: BillingMonth,
+    usable: Sequence[PromotionalCredit],
     sums: list[UsageSum],
+    terms: list[Terms],
     totals: Totals,
-    bases: list[dict[date, Decimal]],
+    exchange: ExchangeEvidence,
 ) -> tuple[tuple[BillPromotion, ...], list[int]]:
     """What promotional credit takes off, by grant and by line."""
     by_line_krw = [0] * len(sums)
-    grants = {credit.pk: credit for credit in usable_credits(customer, month)}
+    grants = {credit.pk: credit for credit in usable}
     if not grants:
         return (), by_line_krw
     usage = [
-        CoveredUsage(line.model_id, amount, by_day)
-        for line, amount, by_day in zip(sums, totals.line_amounts_krw, bases, strict=True)
+        CoveredUsage(line.model_id, amount, _bases_by_day(line.basis_usd_by_day(one.basis), exchange))
+        for line, one, amount in zip(sums, terms, totals.line_amounts_krw, strict=True)
     ]
     reliefs = relieve(usage, [offer_of(credit) for credit in grants.values()])
     for relief in reliefs:
@@ -231,15 +226,22 @@ def _promotion_line(position: int, promotion: BillPromotion, *, month: BillingMo
     )
 
 
+def _base_krw(line: UsageSum, terms: Terms, exchange: ExchangeEvidence) -> Decimal:
+    """Exact won of a line before margin."""
+    if exchange.rate is not None:
+        return exact_product(line.bases.of(terms.basis), exchange.rate)
+    return exact_sum(_bases_by_day(line.basis_usd_by_day(terms.basis), exchange).values())
+
+
 def _bases_by_day(usd_by_day: Mapping[date, Decimal], exchange: ExchangeEvidence) -> dict[date, Decimal]:
-    """Exact won of a line before margin, day by day."""
+    """The same, day by day."""
     rates = {day.used_on: day.rate for day in exchange.daily}
     return {day: exact_product(usd, exchange.rate or rates[day]) for day, usd in usd_by_day.items()}
 
 
-def _usd_by_day(lines: Iterable[Mapping[date, Decimal]]) -> dict[date, Decimal]:
+def _usd_by_day(sums: list[UsageSum], terms: list[Terms]) -> dict[date, Decimal]:
     by_day: dict[date, Decimal] = {}
-    for line in lines:
-        for day, usd in line.items():
+    for line, one in zip(sums, terms, strict=True):
+        for day, usd in line.basis_usd_by_day(one.basis).items():
             by_day[day] = exact_sum((by_day.get(day, ZERO), usd))
     return by_day

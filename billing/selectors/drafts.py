@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -14,12 +15,12 @@ from django.db.models import Count, Sum
 
 from accounts.models import Customer
 from billing.errors import ChangedSinceApproval, NotApproved, StepNotPossible
-from billing.margins import Basis
 from billing.models import BillingDraft, BillingRun, BillingRunItem, Delivery, Invoice
 from billing.selectors.bills import MonthBill
-from catalog.money import ZERO, decimal_text
+from catalog.money import decimal_text
 from usage.models import UsageRollup
 from usage.periods import BillingMonth
+from usage.selectors import Bases
 
 #: A change against last month that somebody should look at.
 NOTABLE_CHANGE = Fraction(30, 100)
@@ -83,51 +84,64 @@ def bill_digest(bill: MonthBill | None) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def require_approval(item: BillingRunItem, bill: MonthBill | None) -> None:
-    """Raise unless this very bill was approved."""
+def drafted_digests(items: Collection[BillingRunItem]) -> dict[int, str]:
+    """The digests of the items' drafts, by item; whoever has no draft is left out."""
+    return dict(BillingDraft.objects.filter(item__in=items).values_list("item_id", "digest"))
+
+
+def require_approval(item: BillingRunItem, bill: MonthBill | None, digest: str | None) -> None:
+    """Raise unless this very bill was approved; `digest` is that of the item's draft, None where it has none."""
     if item.run.approved_at is None:
         raise NotApproved("the drafts of this month were not approved yet", field="month")
-    draft = BillingDraft.objects.filter(item=item).first()
-    if draft is None or draft.digest != bill_digest(bill):
+    if digest != bill_digest(bill):
         raise ChangedSinceApproval(
             f"the bill of {item.customer.slug} changed after its draft was approved: draft and approve it again",
             field="customer",
         )
 
 
-def anomalies_of(
-    customer: Customer, month: BillingMonth, bill: MonthBill | None, *, previous_supply_krw: int | None
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the drafts of some customers are held against, by customer: the supply of last month's invoice, left out where
+    none was issued, and the usage of which upstreams named a charge: model, what it may be sold on, and that charge.
+    """
+
+    previous_supply_krw: Mapping[int, int]
+    charged: Mapping[int, list[tuple[int, Bases, Decimal]]]
+
+
+def load_comparison(customers: Collection[Customer], month: BillingMonth) -> Comparison:
+    """The comparison for drafts of a month. Usage of a day, key, app and price without a charge is not in it."""
+    issued = Invoice.objects.filter(customer__in=customers, month=month.previous().first_on)
+    issued = issued.exclude(status__in=(Invoice.Status.DRAFT, Invoice.Status.VOID))
+    rows = UsageRollup.objects.filter(
+        customer__in=customers, billing_month=month.first_on, upstream_cost_usd__gt=0
+    ).order_by()
+    sums = rows.values_list("customer_id", "model_id").annotate(
+        Sum("cost_usd"), Sum("upstream_basis_usd"), Sum("higher_basis_usd"), Sum("upstream_cost_usd")
+    )
+    charged: dict[int, list[tuple[int, Bases, Decimal]]] = {}
+    for customer_id, model_pk, cost, upstream, higher, charge in sums:
+        charged.setdefault(customer_id, []).append((model_pk, Bases(cost, upstream, higher), charge))
+    return Comparison(dict(issued.values_list("customer_id", "supply_krw")), charged)
+
+
+def anomalies_of(customer: Customer, bill: MonthBill | None, comparison: Comparison) -> list[str]:
     """What somebody should look at before this bill goes out (`BillingDraft.Anomaly`)."""
     supply_krw = 0 if bill is None else bill.totals.supply_krw
+    previous = comparison.previous_supply_krw.get(customer.pk)
     found: list[str] = []
-    if previous_supply_krw:
-        change = Fraction(supply_krw - previous_supply_krw, previous_supply_krw)
+    if previous:
+        change = Fraction(supply_krw - previous, previous)
         if supply_krw == 0:
             found.append(BillingDraft.Anomaly.ZERO)
         elif change > NOTABLE_CHANGE:
             found.append(BillingDraft.Anomaly.RISE)
         elif change < -NOTABLE_CHANGE:
             found.append(BillingDraft.Anomaly.FALL)
-    if bill is not None and _is_sold_below_cost(customer, bill):
+    if bill is not None and _is_sold_below_cost(bill, comparison.charged.get(customer.pk, ())):
         found.append(BillingDraft.Anomaly.NEGATIVE_MARGIN)
     return found
-
-
-def previous_supply_krw(customer: Customer, month: BillingMonth) -> int | None:
-    """Supply of the invoice of the month before; None where none was issued."""
-    issued = Invoice.objects.filter(customer=customer, month=month.previous().first_on)
-    return (
-        issued.exclude(status__in=(Invoice.Status.DRAFT, Invoice.Status.VOID))
-        .values_list("supply_krw", flat=True)
-        .first()
-    )
-
-
-def upstream_cost_usd(customer: Customer, month: BillingMonth) -> Decimal:
-    """What the upstreams said they charged for everything that the month bills."""
-    rows = UsageRollup.objects.filter(customer=customer, billing_month=month.first_on)
-    return rows.aggregate(total=Sum("upstream_cost_usd"))["total"] or ZERO
 
 
 def run_status(run: BillingRun) -> RunStatus:
@@ -164,17 +178,9 @@ def _stage(run: BillingRun, *, pending: int, undrafted: int) -> Stage:
     return Stage.DRAFTS if run.drafted_at is None or undrafted else Stage.APPROVAL
 
 
-def _is_sold_below_cost(customer: Customer, bill: MonthBill) -> bool:
-    """Usage of a day, key, app and price for which no upstream named a charge counts on neither side."""
+def _is_sold_below_cost(bill: MonthBill, charged: Iterable[tuple[int, Bases, Decimal]]) -> bool:
     terms = {line.usage.model_pk: line.terms for line in bill.lines}
-    rows = UsageRollup.objects.filter(
-        customer=customer, billing_month=bill.month.first_on, upstream_cost_usd__gt=0
-    ).order_by()
-    sums = rows.values_list("model_id").annotate(
-        Sum("cost_usd"), Sum("upstream_basis_usd"), Sum("higher_basis_usd"), Sum("upstream_cost_usd")
-    )
     left = Fraction(0)
-    for model_pk, cost, upstream, higher, charged in sums:
-        sold = {Basis.CATALOG: cost, Basis.UPSTREAM: upstream, Basis.HIGHER: higher}
-        left += terms[model_pk].selling(sold[terms[model_pk].basis]) - Fraction(charged)
+    for model_pk, bases, charge in charged:
+        left += terms[model_pk].selling(bases.of(terms[model_pk].basis)) - Fraction(charge)
     return left < 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -21,17 +22,34 @@ class PublishedRate:
     source: str
 
 
-def rate_in_force(*, on: date) -> PublishedRate | None:
-    """The rate last published on or before the day, at most 14 days back; of several for one day the newest row.
+class RateBook:
+    """Published rates of some days, to ask which holds on a day."""
 
-    None when there is none: whoever asks must refuse, never assume a rate.
-    """
-    row = (
-        ExchangeRate.objects.filter(rate_on__lte=on, rate_on__gte=on - timedelta(days=LOOKBACK_DAYS))
-        .order_by("-rate_on", "-pk")
-        .first()
-    )
-    return PublishedRate(row.rate, row.rate_on, row.source) if row is not None else None
+    def __init__(self, rates: Iterable[PublishedRate]) -> None:
+        """`rates` in the order in which they were published; of several for one day the last counts."""
+        self._by_day = {rate.rate_on: rate for rate in rates}
+
+    def in_force(self, on: date) -> PublishedRate | None:
+        """The rate last published on or before the day, at most 14 days back. None when there is none: whoever asks must
+        refuse, never assume a rate.
+        """
+        for back in range(LOOKBACK_DAYS + 1):
+            rate = self._by_day.get(on - timedelta(days=back))
+            if rate is not None:
+                return rate
+        return None
+
+
+def rate_book(first_on: date, last_on: date) -> RateBook:
+    """The rates that may hold on the days from `first_on` to `last_on`, in one query."""
+    rows = ExchangeRate.objects.filter(rate_on__range=(first_on - timedelta(days=LOOKBACK_DAYS), last_on))
+    published = rows.order_by("rate_on", "pk").values_list("rate", "rate_on", "source")
+    return RateBook(PublishedRate(rate, rate_on, source) for rate, rate_on, source in published)
+
+
+def rate_in_force(*, on: date) -> PublishedRate | None:
+    """The rate that holds on one day, or None."""
+    return rate_book(on, on).in_force(on)
 
 
 def newest_rate_for(day: date) -> ExchangeRate | None:

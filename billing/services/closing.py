@@ -11,9 +11,10 @@ from django.db import connection, transaction
 from accounts.models import Customer
 from billing.errors import MonthNotEnded
 from billing.models import BillingRun, BillingRunItem, Invoice
-from billing.selectors.bills import month_bill
-from billing.selectors.drafts import require_approval
-from billing.selectors.previews import quarantine_problem
+from billing.selectors.bills import compute_bill
+from billing.selectors.drafts import drafted_digests, require_approval
+from billing.selectors.facts import MonthFacts, load_facts
+from billing.selectors.previews import require_no_quarantine
 from billing.services.issuing import (
     IssuingFacts,
     PlannedInvoice,
@@ -33,7 +34,7 @@ from billing.services.run_items import (
 )
 from usage.models import BillingPeriod
 from usage.periods import KST, BillingMonth
-from usage.selectors import customers_with_usage, open_quarantine
+from usage.selectors import customers_with_usage
 from usage.services.activity import withdraw_estimates
 from usage.services.locking import hold_customers
 
@@ -123,11 +124,13 @@ def _close_batch(item_ids: Sequence[int], *, actor: str, now: datetime) -> list[
         if item.customer_id in closed:
             item.status, item.invoice = DONE, closed[item.customer_id]
     waiting = [item for item in items if item.status == PENDING]
-    facts = load_issuing_facts([item.customer for item in waiting], month, now=now)
+    billed = [item.customer for item in waiting]
+    facts, issuing = load_facts(billed, month), load_issuing_facts(billed, month, now=now)
+    approved = drafted_digests(waiting)
     decisions: list[tuple[BillingRunItem, _Decision]] = []
     for item in waiting:
         with parking(item):
-            decisions.append((item, _decide(item, month, facts, now=now)))
+            decisions.append((item, _decide(item, facts, issuing, approved, now=now)))
     periods = _close_periods(month, {item.customer_id: made.outcome for item, made in decisions}, now=now)
     invoiced = [(item, made.plan) for item, made in decisions if made.plan]
     plans = [(plan, periods[item.customer_id]) for item, plan in invoiced]
@@ -139,19 +142,20 @@ def _close_batch(item_ids: Sequence[int], *, actor: str, now: datetime) -> list[
     return items
 
 
-def _decide(item: BillingRunItem, month: BillingMonth, facts: IssuingFacts, *, now: datetime) -> _Decision:
+def _decide(
+    item: BillingRunItem, facts: MonthFacts, issuing: IssuingFacts, approved: Mapping[int, str], *, now: datetime
+) -> _Decision:
+    """Computed from what was read before; refusals are raised."""
     customer = item.customer
-    quarantined = open_quarantine(customer, month).count()
-    if quarantined:
-        raise quarantine_problem(customer, month, quarantined)
-    bill = month_bill(customer, month)
+    require_no_quarantine(customer, facts)
+    bill = compute_bill(customer, facts)
     if item.run.is_stepwise:
-        require_approval(item, bill)
+        require_approval(item, bill, approved.get(item.pk))
     if bill is None:
         return _Decision(BillingPeriod.Outcome.NO_USAGE)
     if bill.usage_krw == 0:
         return _Decision(BillingPeriod.Outcome.NO_CHARGE)
-    plan = plan_invoice(customer=customer, bill=bill, facts=facts, now=now)
+    plan = plan_invoice(customer=customer, bill=bill, facts=issuing, now=now)
     return _Decision(BillingPeriod.Outcome.INVOICED, plan)
 
 

@@ -13,16 +13,15 @@ from datetime import date, datetime, timedelta
 from django.db import connection, transaction
 
 from accounts.models import Customer, SellerProfile, TaxProfile
-from accounts.selectors import seller_profile_in_force, tax_profiles_in_force
 from accounts.services import record_audits
 from billing.documents import BankAccount, InvoiceDocument, Party
-from billing.errors import NoSellerProfile, NoTaxProfile
 from billing.margins import Basis
 from billing.models import Invoice, InvoiceLine, NumberSequence, Prepayment, TaxInvoice
 from billing.pdf import TEMPLATE_VERSION
 from billing.selectors.bills import MonthBill
 from billing.selectors.deadlines import TaxInvoiceDates, tax_invoice_dates
 from billing.selectors.prepayments import drawn, waiting_prepayments
+from billing.selectors.previews import Identities, load_identities
 from billing.services.allocating import Settlement, settle_all
 from billing.services.copying import copy_rows
 from billing.services.delivering import enqueue_deliveries
@@ -55,8 +54,7 @@ class IssuingFacts:
     """What the invoices of some customers need besides their bills; read once for all of them."""
 
     issued_on: date
-    seller: SellerProfile | None
-    buyers: Mapping[int, TaxProfile]
+    identities: Identities
     prepayments: Mapping[int, list[Prepayment]]
     dates: TaxInvoiceDates
 
@@ -81,8 +79,7 @@ def load_issuing_facts(customers: Collection[Customer], month: BillingMonth, *, 
     issued_on = now.astimezone(KST).date()
     return IssuingFacts(
         issued_on=issued_on,
-        seller=seller_profile_in_force(on=issued_on),
-        buyers=tax_profiles_in_force([customer.pk for customer in customers], on=issued_on),
+        identities=load_identities(customers, on=issued_on),
         prepayments=waiting_prepayments([customer.pk for customer in customers]),
         dates=tax_invoice_dates(month),
     )
@@ -93,11 +90,7 @@ def plan_invoice(*, customer: Customer, bill: MonthBill, facts: IssuingFacts, no
 
     Raises NoSellerProfile, NoTaxProfile, and UnfitForTaxInvoice where no provider would take its tax invoice.
     """
-    seller, buyer = facts.seller, facts.buyers.get(customer.pk)
-    if seller is None:
-        raise NoSellerProfile("our own seller profile is not set up yet", field="seller_profile")
-    if buyer is None:
-        raise NoTaxProfile(f"{customer.slug} has no tax profile in force on {facts.issued_on}", field="tax_profile")
+    seller, buyer = facts.identities.of(customer)
     payments = drawn(facts.prepayments[customer.pk], due_krw=bill.totals.total_krw)
     document = _document(
         customer=customer,

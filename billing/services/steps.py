@@ -15,15 +15,15 @@ from accounts.models import Customer
 from accounts.services import record_audit
 from billing.errors import NoExchangeRate, SamePerson, StepNotPossible
 from billing.models import BillingDraft, BillingRun, BillingRunItem
-from billing.selectors.bills import month_bill
-from billing.selectors.drafts import anomalies_of, bill_digest, previous_supply_krw, upstream_cost_usd
+from billing.selectors.bills import compute_bill
+from billing.selectors.drafts import Comparison, anomalies_of, bill_digest, load_comparison
 from billing.selectors.exchange import rate_in_force
-from billing.selectors.previews import quarantine_problem, require_identities
+from billing.selectors.facts import MonthFacts, load_facts
+from billing.selectors.previews import Identities, load_identities, require_no_quarantine
 from billing.services.closing import start_run
 from billing.services.run_items import PARKED, PENDING, at_once_or_apart, month_of, note_items, parking, take_items
-from catalog.money import ZERO, decimal_text
+from catalog.money import ZERO, decimal_text, exact_sum
 from usage.periods import KST, BillingMonth
-from usage.selectors import open_quarantine
 
 
 @transaction.atomic
@@ -118,35 +118,36 @@ def _draft_batch(item_ids: Sequence[int], now: datetime) -> list[BillingRunItem]
     items = take_items(BillingRunItem.objects.filter(pk__in=item_ids, draft=None))
     if not items:
         return []
-    month = month_of(items)
+    month, customers = month_of(items), [item.customer for item in items]
+    facts, comparison = load_facts(customers, month), load_comparison(customers, month)
+    identities = load_identities(customers, on=now.astimezone(KST).date())
     drafts = []
     for item in items:
         with parking(item):
-            drafts.append(_draft(item, month, now))
+            drafts.append(_draft(item, facts, comparison, identities, now=now))
     BillingDraft.objects.bulk_create(drafts)
     note_items([item for item in items if item.status == PARKED], now=now)
     return items
 
 
-def _draft(item: BillingRunItem, month: BillingMonth, now: datetime) -> BillingDraft:
+def _draft(
+    item: BillingRunItem, facts: MonthFacts, comparison: Comparison, identities: Identities, *, now: datetime
+) -> BillingDraft:
     customer = item.customer
-    quarantined = open_quarantine(customer, month).count()
-    if quarantined:
-        raise quarantine_problem(customer, month, quarantined)
-    bill = month_bill(customer, month)
+    require_no_quarantine(customer, facts)
+    bill = compute_bill(customer, facts)
     if bill is not None and bill.totals.supply_krw:
-        require_identities(customer, on=now.astimezone(KST).date())
-    previous = previous_supply_krw(customer, month)
+        identities.of(customer)
     return BillingDraft(
         item=item,
         cost_usd=ZERO if bill is None else bill.cost_usd,
-        upstream_cost_usd=upstream_cost_usd(customer, month),
+        upstream_cost_usd=exact_sum(line.total.upstream_cost_usd for line in facts.sums[customer.pk]),
         supply_krw=0 if bill is None else bill.totals.supply_krw,
         vat_krw=0 if bill is None else bill.totals.vat_krw,
         total_krw=0 if bill is None else bill.totals.total_krw,
         line_count=0 if bill is None else len(bill.lines),
-        previous_supply_krw=previous,
-        anomalies=anomalies_of(customer, month, bill, previous_supply_krw=previous),
+        previous_supply_krw=comparison.previous_supply_krw.get(customer.pk),
+        anomalies=anomalies_of(customer, bill, comparison),
         digest=bill_digest(bill),
         computed_at=now,
     )

@@ -122,6 +122,16 @@ def test_one_without_a_profile_one_in_quarantine_and_one_without_usage_among_thi
     assert broken() == []
 
 
+def test_a_batch_does_not_take_many_more_statements_than_one_customer(django_assert_max_num_queries) -> None:
+    house(20)
+    run = start_run(month=OCTOBER, actor=ACTOR, now=NOW)
+    first, *others = pending(run)
+    close_customers(item_ids=[first], actor=ACTOR, now=NOW)
+    with django_assert_max_num_queries(45):
+        close_customers(item_ids=others, actor=ACTOR, now=NOW)
+    assert Invoice.objects.count() == 20
+
+
 def test_batches_are_whole_and_in_order() -> None:
     assert [len(batch) for batch in in_batches(list(range(60)))] == [25, 25, 10]
     assert [pk for batch in in_batches(list(range(60))) for pk in batch] == list(range(60))

@@ -50,7 +50,7 @@ def _three_days() -> None:
 
 def test_a_month_is_billed_by_month_of_occurrence_and_model() -> None:
     lines = month_lines(customer_called("hanbit"), OCTOBER)
-    assert [(each.month, each.model_id, each.total.requests, dict(each.cost_usd_by_day)) for each in lines] == [
+    assert [(each.month, each.model_id, each.total.requests, each.basis_usd_by_day("catalog")) for each in lines] == [
         (SEPTEMBER, MODEL, 1, {date(2026, 9, 30): DEAR_USD}),
         (OCTOBER, CHEAP, 1, {date(2026, 10, 2): CHEAP_USD}),
         (OCTOBER, MODEL, 3, {date(2026, 10, 1): 2 * DEAR_USD, date(2026, 10, 31): DEAR_USD}),

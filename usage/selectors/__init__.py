@@ -1,14 +1,17 @@
 """Questions about usage: sums (`sums`, `groups`), and the events themselves (`events`)."""
 
 from usage.selectors.sums import (
+    Bases,
     Consumption,
     DayUsage,
     ModelUsage,
     UsageSum,
+    billed_sums,
     closed_months,
     customers_with_usage,
     month_lines,
     open_quarantine,
+    open_quarantine_counts,
     period_status,
     quarantined_event,
     usage_by_day,
@@ -17,14 +20,17 @@ from usage.selectors.sums import (
 )
 
 __all__ = [
+    "Bases",
     "Consumption",
     "DayUsage",
     "ModelUsage",
     "UsageSum",
+    "billed_sums",
     "closed_months",
     "customers_with_usage",
     "month_lines",
     "open_quarantine",
+    "open_quarantine_counts",
     "period_status",
     "quarantined_event",
     "usage_by_day",

@@ -6,21 +6,37 @@ is in no sum until it is priced. Costs are USD and exact; months and days are Ko
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Exists, OuterRef, QuerySet, Sum
+from django.db import connection
+from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
 
 from accounts.models import Customer
 from catalog.models import Model
 from catalog.money import EXACT, ZERO
 from usage.errors import UnknownEvent
 from usage.models import BillingPeriod, QuarantinedEvent, UsageRollup
-from usage.models.rollups import SUMMED
+from usage.models.rollups import BASES, SUMMED
 from usage.periods import BillingMonth
+
+# PostgreSQL adds bigints up to a numeric, which costs more to read; the counts are whole and fit all the same.
+_COUNTS = ", ".join(f"sum({name})::bigint AS {name}" for name in SUMMED[:-2])
+_USD = ", ".join(f"sum({name}) AS {name}" for name in (*SUMMED[-2:], *BASES))
+_BILLED = f"""
+SELECT billed.customer_id, billed.month, billed.model_id, model.model_id, {", ".join(SUMMED + BASES)}
+FROM (SELECT customer_id, date_trunc('month', day::timestamp)::date AS month, model_id, {_COUNTS}, {_USD}
+      FROM usage_usagerollup WHERE customer_id = ANY (%s) AND billing_month = %s GROUP BY 1, 2, 3) AS billed
+JOIN catalog_model AS model ON model.id = billed.model_id
+ORDER BY billed.customer_id, billed.month, model.model_id COLLATE "C"
+"""  # noqa: S608 - made of constants
+_BILLED_DAYS = """
+SELECT customer_id, model_id, day, sum(cost_usd), sum(upstream_basis_usd), sum(higher_basis_usd)
+FROM usage_usagerollup WHERE customer_id = ANY (%s) AND billing_month = %s GROUP BY 1, 2, 3 ORDER BY 3
+"""
 
 
 @dataclass(frozen=True)
@@ -54,28 +70,41 @@ class Consumption:
         )
 
 
+class Bases(NamedTuple):
+    """The USD that a contract may be priced on (`UsageRollup`)."""
+
+    cost_usd: Decimal
+    upstream_usd: Decimal
+    higher_usd: Decimal
+
+    def of(self, basis: str) -> Decimal:
+        """What is sold where the contract goes by `catalog`, `upstream` or `higher`."""
+        if basis == "catalog":
+            return self.cost_usd
+        return self.upstream_usd if basis == "upstream" else self.higher_usd
+
+
 @dataclass(frozen=True)
 class UsageSum:
     """What one line of an invoice is made of: one model's events of one KST month.
 
-    `month` is the month in which the events happened; it is earlier than the billed month for late ones. The cost of
-    each day is kept because the daily exchange rule prices days; the days add up to `total.cost_usd` exactly. So do the
-    other amounts that a contract may be priced on (`UsageRollup`).
+    `month` is the month in which the events happened; it is earlier than the billed month for late ones. `bases_by_day`
+    add up to `bases` exactly; None where days were not asked for. The daily exchange rule prices days, and promotional
+    credit covers days.
     """
 
     month: BillingMonth
     model_pk: int
     model_id: str
     total: Consumption
-    cost_usd_by_day: Mapping[date, Decimal]
-    upstream_basis_usd_by_day: Mapping[date, Decimal]
-    higher_basis_usd_by_day: Mapping[date, Decimal]
+    bases: Bases
+    bases_by_day: Mapping[date, Bases] | None
 
-    def basis_usd_by_day(self, basis: str) -> Mapping[date, Decimal]:
-        """What is sold on each day where the contract goes by `catalog`, `upstream` or `higher`."""
-        if basis == "catalog":
-            return self.cost_usd_by_day
-        return self.upstream_basis_usd_by_day if basis == "upstream" else self.higher_basis_usd_by_day
+    def basis_usd_by_day(self, basis: str) -> dict[date, Decimal]:
+        """What is sold on each day under a basis. Raises ValueError where days were not asked for."""
+        if self.bases_by_day is None:
+            raise ValueError("these sums were read without their days")
+        return {day: bases.of(basis) for day, bases in self.bases_by_day.items()}
 
 
 @dataclass(frozen=True)
@@ -97,29 +126,39 @@ class ModelUsage:
 
 
 def month_lines(customer: Customer, billing_month: BillingMonth) -> list[UsageSum]:
-    """What that month bills, by month of occurrence and model, ordered by month and then model id.
+    """What that month bills to one customer, with days; as `billed_sums`."""
+    return billed_sums([customer.pk], billing_month, with_days_of=[customer.pk])[customer.pk]
 
-    Holds every priced event whose billing month it is, late events of earlier months included.
+
+def billed_sums(
+    customer_ids: Collection[int], billing_month: BillingMonth, *, with_days_of: Collection[int]
+) -> dict[int, list[UsageSum]]:
+    """What that month bills to each of the customers, by month of occurrence and model, ordered by month and then model id.
+
+    Holds every priced event whose billing month it is, late events of earlier months included. Days are thirty times as
+    many rows, so they are read only of the customers that are named.
     """
-    days: dict[tuple[BillingMonth, int], dict[date, tuple[Consumption, Decimal, Decimal]]] = {}
-    rollups = UsageRollup.objects.filter(customer=customer, billing_month=billing_month.first_on)
-    totals = {f"total_{name}": Sum(name) for name in UsageRollup.SUMS}
-    for day, model_pk, *sums in rollups.order_by("day").values_list("day", "model_id").annotate(**totals):
-        month = BillingMonth(day.year, day.month)
-        days.setdefault((month, model_pk), {})[day] = (consumption_of(sums[:-2]), *sums[-2:])
-    model_ids = {model.pk: model.model_id for model in _models(pk for _, pk in days)}
-    return [
-        UsageSum(
-            month=month,
-            model_pk=model_pk,
-            model_id=model_ids[model_pk],
-            total=sum((sums for sums, _, _ in by_day.values()), Consumption()),
-            cost_usd_by_day={day: sums.cost_usd for day, (sums, _, _) in by_day.items()},
-            upstream_basis_usd_by_day={day: upstream for day, (_, upstream, _) in by_day.items()},
-            higher_basis_usd_by_day={day: higher for day, (_, _, higher) in by_day.items()},
-        )
-        for (month, model_pk), by_day in sorted(days.items(), key=lambda item: (item[0][0], model_ids[item[0][1]]))
-    ]
+    days: dict[tuple[int, BillingMonth, int], dict[date, Bases]] = {}
+    found: dict[int, list[UsageSum]] = {customer_id: [] for customer_id in customer_ids}
+    with connection.cursor() as cursor:
+        if with_days_of:
+            cursor.execute(_BILLED_DAYS, [list(with_days_of), billing_month.first_on])
+            for customer_id, model_pk, day, *bases in cursor:
+                days.setdefault((customer_id, BillingMonth(day.year, day.month), model_pk), {})[day] = Bases(*bases)
+        cursor.execute(_BILLED, [list(customer_ids), billing_month.first_on])
+        for customer_id, first_on, model_pk, model_id, *sums in cursor:
+            month = BillingMonth(first_on.year, first_on.month)
+            found[customer_id].append(
+                UsageSum(
+                    month=month,
+                    model_pk=model_pk,
+                    model_id=model_id,
+                    total=Consumption(*sums[:-2]),
+                    bases=Bases(sums[-4], *sums[-2:]),
+                    bases_by_day=days.get((customer_id, month, model_pk)),
+                )
+            )
+    return found
 
 
 def usage_by_day(customer: Customer, first_on: date, last_on: date) -> list[DayUsage]:
@@ -145,6 +184,14 @@ def open_quarantine(customer: Customer, billing_month: BillingMonth) -> QuerySet
     return QuarantinedEvent.objects.filter(
         customer=customer, billing_month=billing_month.first_on, status=QuarantinedEvent.Status.OPEN
     ).order_by("occurred_at", "event_id")
+
+
+def open_quarantine_counts(customer_ids: Collection[int], billing_month: BillingMonth) -> dict[int, int]:
+    """How many events block that month's close, by customer; whoever has none is left out."""
+    waiting = QuarantinedEvent.objects.filter(
+        customer__in=customer_ids, billing_month=billing_month.first_on, status=QuarantinedEvent.Status.OPEN
+    )
+    return dict(waiting.order_by().values_list("customer_id").annotate(Count("pk")))
 
 
 def quarantined_event(customer: Customer, event_id: str) -> QuarantinedEvent:

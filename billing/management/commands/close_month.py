@@ -17,11 +17,11 @@ from accounts.models import Customer
 from accounts.selectors import customer_by_slug
 from billing.models import BillingRun, BillingRunItem
 from billing.selectors.drafts import run_in_steps
-from billing.selectors.previews import month_preview
+from billing.selectors.previews import month_previews
 from billing.selectors.readiness import readiness
 from billing.selectors.runs import findings_dicts, preview_dict, run_dict, status_dict
 from billing.services.closing import close_customers, finish_run, start_run
-from billing.services.run_items import in_batches
+from billing.services.run_items import BATCH_CUSTOMERS, in_batches
 from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customers, request_drafts
 from billing.tasks import close_customers as close_customers_task
 from billing.tasks import deliver_due
@@ -77,8 +77,13 @@ class Command(JsonCommand):
 
     def preview(self, month: BillingMonth, one: Customer | None) -> dict[str, Any]:
         today = timezone.now().astimezone(KST).date()
-        chosen = [one] if one else Customer.objects.order_by("slug")
-        return preview_dict(month, [(customer, month_preview(customer, month, on=today)) for customer in chosen])
+        chosen = [one] if one else list(Customer.objects.order_by("slug"))
+        previews = [
+            preview
+            for start in range(0, len(chosen), BATCH_CUSTOMERS)
+            for preview in month_previews(chosen[start : start + BATCH_CUSTOMERS], month, on=today)
+        ]
+        return preview_dict(month, list(zip(chosen, previews, strict=True)))
 
     def take_step(self, month: BillingMonth, step: str, *, actor: str, reason: str) -> dict[str, Any]:
         """One step of a run in steps, and how far the run is then."""
