@@ -112,14 +112,19 @@ class Offers:
             return self._of_sheet(priced.price_pk, priced.sheet, prompt_tokens)
         if priced.kind != Price.Kind.VARIABLE:
             return None
-        pks = offer.target_pks or tuple(pk for pk, other in self._offers.items() if other.is_active)
         dearest: Ceiling | None = None
-        for pk in pks:
+        for pk in self._targets(offer):
             target = self._catalog.lookup(self._offers[pk].model_id, at=at)
             if target is not None and target.sheet is not None and target.price_pk is not None:
                 ceiling = self._of_sheet(target.price_pk, target.sheet, prompt_tokens)
                 dearest = ceiling if dearest is None else dearest.dearer(ceiling)
         return dearest
+
+    def answering(self, offer: Offer, *, at: datetime) -> tuple[int, ...]:
+        """The keys of the models that may answer: of a router its targets, or all on sale where those are unknown."""
+        priced = self._catalog.lookup(offer.model_id, at=at)
+        is_router = priced is not None and priced.kind == Price.Kind.VARIABLE
+        return self._targets(offer) if is_router else (offer.model_pk,)
 
     def limits(self, offer: Offer) -> tuple[int, int | None]:
         """Context length and longest answer, of a router the largest of its targets'."""
@@ -127,6 +132,9 @@ class Offers:
         contexts = [each.context_length or UNKNOWN_CONTEXT_TOKENS for each in (offer, *offers)]
         longest = [each.max_completion for each in offers]
         return max(contexts), None if None in longest else max(length for length in longest if length is not None)
+
+    def _targets(self, router: Offer) -> tuple[int, ...]:
+        return router.target_pks or tuple(pk for pk, other in self._offers.items() if other.is_active)
 
     def _of_sheet(self, price_pk: int, sheet: PriceSheet, prompt_tokens: int) -> Ceiling:
         thresholds = sum(

@@ -8,7 +8,7 @@ number of gateways, what is held and used never exceeds what may be spent.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import orjson
 from django.db import OperationalError, connection
 
+from billing.models import SpendingTerm
 from billing.services.spending import refresh_spending
 from catalog.money import decimal_text
 from gateway.calls import Admission, CallRefused, CallRequest
@@ -32,9 +33,13 @@ _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})
 _ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s::jsonb)"
 _REFRESH_SECONDS = 10.0
+#: For how long a process believes that terms of models have not changed while the general factor has not.
+_BELIEVED_SECONDS = 10.0
 
 #: Won with VAT per USD as each customer's account had it last; the statement says when it is another one.
 _factors: dict[int, Decimal | None] = {}
+#: What each customer's models cost that don't sell on its general factor, by model, and when that was read.
+_terms: dict[int, tuple[float, dict[int, Decimal]]] = {}
 _refreshed: dict[int, float] = {}
 
 
@@ -60,6 +65,7 @@ class _Asked:
     place: int
     request: CallRequest
     plan: Plan
+    factor: Decimal | None = None
     hold_krw: int = 0
 
 
@@ -85,6 +91,8 @@ def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admis
             verdict = verdicts[one.place]
             customer_id = one.request.caller.customer_id
             _factors[customer_id] = verdict.factor
+            if verdict.verdict == "factor":
+                _terms.pop(customer_id, None)
             is_stale = verdict.verdict == "factor" or (verdict.verdict == "no_rate" and _refresh(customer_id, now))
             if is_stale and attempt + 1 < _ATTEMPTS:
                 again.append(one)
@@ -95,8 +103,11 @@ def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admis
 
 
 def _ask(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
+    _know_terms({one.request.caller.customer_id for one in asked})
     for one in asked:
-        one.hold_krw = one.plan.hold_krw(_factors.get(one.request.caller.customer_id))
+        customer_id = one.request.caller.customer_id
+        one.factor = one.plan.factor(_factors.get(customer_id), _terms[customer_id][1])
+        one.hold_krw = one.plan.hold_krw(one.factor)
     body = orjson.dumps([_row(one) for one in asked]).decode()
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -107,6 +118,18 @@ def _ask(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
             if attempt == _ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRIED:
                 raise
     raise AssertionError("unreachable")
+
+
+def _know_terms(customer_ids: Iterable[int]) -> None:
+    clock = time.monotonic()
+    unknown = [pk for pk in customer_ids if pk not in _terms or clock - _terms[pk][0] >= _BELIEVED_SECONDS]
+    if not unknown:
+        return
+    found: dict[int, dict[int, Decimal]] = {pk: {} for pk in unknown}
+    rows = SpendingTerm.objects.filter(account__in=unknown).order_by()
+    for customer_id, model_pk, factor in rows.values_list("account_id", "model_id", "factor_krw_per_usd"):
+        found[customer_id][model_pk] = factor
+    _terms.update({pk: (clock, by_model) for pk, by_model in found.items()})
 
 
 def _row(one: _Asked) -> dict[str, object]:
@@ -208,7 +231,7 @@ def _too_dear(one: _Asked, verdict: _Verdict) -> CallRefused:
     else:
         # A hold is whole won, so what it may use of the balance is its whole won.
         left_krw = max(0, floor(verdict.available_krw or 0))
-        left_usd = Fraction(left_krw) / Fraction(verdict.factor or 1)
+        left_usd = Fraction(left_krw) / Fraction(one.factor or 1)
         whose = f"The account has {left_krw:,} won left"
     affordable = plan.affordable_max_tokens(left_usd)
     message = f"{whose}; this call may cost up to USD {decimal_text(plan.hold_usd)} at list price. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -15,11 +16,12 @@ _MAX_ANSWERS = 128
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The bounds of one call. `completion_tokens` is of all answers together, `granted_max_tokens` of one where the edge has
-    to write it into the body. `hold_usd` is at list price.
+    """The bounds of one call, by every model that may answer it (`answering_pks`). `completion_tokens` is of all answers
+    together, `granted_max_tokens` of one where the edge has to write it into the body. `hold_usd` is at list price.
     """
 
     model_ids: tuple[str, ...]
+    answering_pks: frozenset[int]
     providers: tuple[str, ...]
     ceiling: Ceiling
     prompt_tokens: int
@@ -36,6 +38,14 @@ class Plan:
     def hold_krw(self, factor: Decimal | None) -> int:
         """Whole won that cover the worst case, rounded up; 0 where no rate is known (nothing bounds the customer then)."""
         return 0 if factor is None else int(round_up(Fraction(exact_product(self.hold_usd, factor))))
+
+    def factor(self, general: Decimal | None, by_model: Mapping[int, Decimal]) -> Decimal | None:
+        """Won with VAT per USD of the dearest model that may answer; `by_model` has those that don't sell on the general
+        factor. None where one of them has no factor.
+        """
+        factors = {by_model.get(pk, general) for pk in self.answering_pks} if by_model else {general}
+        known = [factor for factor in factors if factor is not None]
+        return max(known) if len(known) == len(factors) else None
 
     def affordable_max_tokens(self, usd: Fraction) -> int:
         """The longest `max_tokens` whose worst case costs at most so much at list price; 0 where there is none."""
@@ -69,6 +79,7 @@ def plan_call(request: CallRequest, offers: Offers) -> Plan:
     completion = each * request.n
     return Plan(
         model_ids=tuple(offer.model_id for offer in found),
+        answering_pks=frozenset(pk for offer in found for pk in offers.answering(offer, at=request.started_at)),
         providers=tuple({offer.provider: None for offer in found}),
         ceiling=ceiling,
         prompt_tokens=prompt,

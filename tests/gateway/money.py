@@ -41,6 +41,7 @@ def forget() -> None:
     forget_callers()
     admitting._factors.clear()
     admitting._refreshed.clear()
+    admitting._terms.clear()
 
 
 def shop(*, rate: Decimal | None = RATE, context: int = 1000, longest: int = 500) -> None:
