@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
@@ -43,6 +43,13 @@ SPOOL_EVERY_SECONDS = 5.0
 _AWAY = {"Retry-After": "5"}
 
 
+class _Ended(NamedTuple):
+    """How a call ended, and what it was, where this process admitted it."""
+
+    outcome: Outcome
+    request: CallRequest | None
+
+
 class Desk:
     """Open it in the loop that serves. `instance` names this process in the calls that it has.
 
@@ -53,9 +60,9 @@ class Desk:
         self._targets = targets
         self.instance = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._admitting: GroupCommitter[CallRequest, Admission | CallRefused] = GroupCommitter(_admit)
-        self._settling: GroupCommitter[Outcome, Settled] = GroupCommitter(_settle)
+        self._settling: GroupCommitter[_Ended, Settled] = GroupCommitter(_settle)
         self._spool = Spool(spool_path())
-        self._under_way: set[str] = set()  # admitted, and neither settled nor spooled
+        self._under_way: dict[str, CallRequest] = {}  # admitted, and neither settled nor spooled
         self._late: set[asyncio.Task[None]] = set()
         self._chores: list[asyncio.Task[None]] = []
         # One thread, one connection for everything that nobody waits for.
@@ -120,14 +127,14 @@ class Desk:
             raise away() from None
         if isinstance(answer, CallRefused):
             raise answer
-        self._under_way.add(request.call_id)
+        self._under_way[request.call_id] = request
         return answer
 
     async def settle(self, outcome: Outcome) -> None:
         """Make the outcome durable: in the database or, where that fails, in the spool. It raises nothing."""
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                await self._settling.submit(outcome)
+                await self._settling.submit(_Ended(outcome, self._under_way.get(outcome.call_id)))
         except Exception as error:
             # A group fails as a whole; the spool takes each of its calls, and they are tried again one by one.
             logger.error("call %s goes to the spool: %s", outcome.call_id, type(error).__name__)
@@ -137,7 +144,7 @@ class Desk:
                 # Its intent is still open: the sweep will ask the upstream what became of it.
                 logger.critical("call %s could not be spooled: %s", outcome.call_id, full.strerror)
         finally:
-            self._under_way.discard(outcome.call_id)
+            self._under_way.pop(outcome.call_id, None)
 
     def settle_later(self, outcome: Outcome) -> None:
         """Settle without anybody who waits; `close` does."""
@@ -170,8 +177,10 @@ def _admit(requests: Sequence[CallRequest]) -> list[Admission | CallRefused]:
     return admit_calls(requests, now=_now())
 
 
-def _settle(outcomes: Sequence[Outcome]) -> list[Settled]:
-    return _twice(lambda: settle_calls(outcomes, now=_now()))
+def _settle(ended: Sequence[_Ended]) -> list[Settled]:
+    outcomes = [one.outcome for one in ended]
+    requests = {one.request.call_id: one.request for one in ended if one.request is not None}
+    return _twice(lambda: settle_calls(outcomes, requests=requests, now=_now()))
 
 
 def _twice(work: Callable[[], T]) -> T:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.calls import CallRefused
+from gateway.calls import CallRefused, storable
 from gateway.upstreams import Target
 
-MAX_APP_CHARS = 300
 MAX_IDEMPOTENCY_CHARS = 255
 
 #: Headers that go along as they came. Nothing else does: no address, no cookie, no end user's name, no SDK's details.
@@ -72,7 +71,7 @@ class Head:
     def app(self) -> tuple[str, str]:
         """Title and referer of the app that calls, fit to be stored."""
         title = self.text(b"x-openrouter-title") or self.text(b"x-title")
-        return _storable(title), _storable(self.text(b"http-referer"))
+        return storable(title).strip(), storable(self.text(b"http-referer")).strip()
 
     def idempotency_key(self) -> str | None:
         """The client's own name for this call, or None. Raises CallRefused (400) for what is none."""
@@ -101,7 +100,3 @@ class Head:
                 if value.isprintable():
                     headers[sent] = value
         return headers
-
-
-def _storable(text: str) -> str:
-    return "".join(character for character in text if character.isprintable())[:MAX_APP_CHARS].strip()

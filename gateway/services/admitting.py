@@ -22,7 +22,7 @@ from django.db import OperationalError, connection
 from billing.models import SpendingTerm
 from billing.services.spending import refresh_spending
 from catalog.money import decimal_text
-from gateway.calls import Admission, CallRefused, CallRequest
+from gateway.calls import Admission, CallRefused, CallRequest, storable
 from gateway.selectors import current_offers
 from gateway.services.callers import unauthorized
 from gateway.services.planning import Plan, plan_call
@@ -144,9 +144,9 @@ def _row(one: _Asked) -> dict[str, object]:
         "dialect": request.dialect,
         "is_stream": request.is_stream,
         "requested_model": request.model,
-        "app_title": _storable(request.app_title, 300),
-        "app_referer": _storable(request.app_referer, 300),
-        "idempotency_key": None if request.idempotency_key is None else _storable(request.idempotency_key, 255),
+        "app_title": storable(request.app_title),
+        "app_referer": storable(request.app_referer),
+        "idempotency_key": None if request.idempotency_key is None else storable(request.idempotency_key, 255),
         "started_at": request.started_at,
         "hold_krw": one.hold_krw,
         "hold_usd": format(plan.hold_usd, "f"),
@@ -159,11 +159,6 @@ def _row(one: _Asked) -> dict[str, object]:
         "client_ip": request.client_ip,
         "instance": request.instance,
     }
-
-
-def _storable(text: str, longest: int) -> str:
-    """A header's text as an event may carry it: what cannot be printed is left out, the rest is cut."""
-    return text[:longest] if text.isprintable() else "".join(filter(str.isprintable, text))[:longest]
 
 
 def _refresh(customer_id: int, now: datetime) -> bool:

@@ -171,15 +171,25 @@ def _ended_without_answer(ending: Ending) -> bool:
     Other answers may rightly have no completion (embeddings, scoring of a prompt with `max_tokens` 0): those are charged.
     """
     assert ending.usage is not None
-    may_be_free = ending.call.route in GENERATING_ROUTES and ending.outcome.finish_reason in _NO_ANSWER
-    if not may_be_free and not ending.call.is_metered:  # nobody asks how many tokens it was
+    if not may_be_free(ending) and not ending.call.is_metered:  # nobody asks how many tokens it was
         return False
     try:
         quantities = read_usage(ending.dialect, ending.usage).quantities
     except UsageRefused:
         return False
     ending.tokens = quantities.prompt + quantities.completion
-    return may_be_free and not quantities.completion
+    return may_be_free(ending) and not quantities.completion
+
+
+def may_be_free(ending: Ending) -> bool:
+    """Whether it has to be looked at before it is charged: it says no reason why it ended, or that it failed."""
+    return ending.call.route in GENERATING_ROUTES and ending.outcome.finish_reason in _NO_ANSWER
+
+
+def counted_line(ending: Ending) -> bytes:
+    """The line of an answer that is charged by what the upstream counted, as it came."""
+    assert ending.outcome.usage is not None
+    return _event_line(ending, orjson.Fragment(ending.outcome.usage.encode()), zero=False)
 
 
 def reported_line(ending: Ending, *, event_id: str) -> bytes:

@@ -8,19 +8,19 @@ and one that comes after the sweep had given the call up still bills it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from django.db import OperationalError, connection, transaction
 
-from gateway.calls import Outcome, Settled
+from gateway.calls import CallRequest, Outcome, Settled
 from gateway.services.correcting import replace_estimate
-from gateway.services.metering import Ending, LockedCall, is_name, is_unknown, meter_endings, read_outcome
+from gateway.services.finishing import finish_open_calls
+from gateway.services.metering import Ending, LockedCall, is_unknown, meter_endings, read_outcome
+from gateway.services.settlement_rows import alias_rows, attempt_rows, settlement_row
 
-#: After an estimate the upstream is asked so long afterwards, and then ever less often (`gateway.services.sweeping`).
-FIRST_ASK = timedelta(seconds=30)
 _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})
 
@@ -47,10 +47,18 @@ WHERE call.call_id = later.call_id
 logger = logging.getLogger(__name__)
 
 
-def settle_calls(outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
+def settle_calls(
+    outcomes: Sequence[Outcome], *, now: datetime, requests: Mapping[str, CallRequest] | None = None
+) -> list[Settled]:
     """One answer per outcome, in order; of several outcomes of one call the first counts. All of it is durable, or on an
     exception (the database is away) nothing, and sending it again is safe.
+
+    `requests` are the calls, by their ids, as this process admitted them: where it has all of them and nothing is odd, one
+    statement does what otherwise takes several.
     """
+    finished = finish_open_calls(outcomes, requests, now=now) if requests else None
+    if finished is not None:
+        return finished
     first: dict[str, Outcome] = {}
     for outcome in outcomes:
         first.setdefault(outcome.call_id, outcome)
@@ -112,7 +120,7 @@ def _lock(call_ids: Iterable[str]) -> dict[str, LockedCall]:
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 def _write(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
-    billed = _execute(endings, [_row(ending, now) for ending in endings], now)
+    billed = _execute(endings, [settlement_row(ending, now=now) for ending in endings], now)
     return {
         ending.call.call_id: Settled(
             ending.call.call_id, ending.event_id, billed[ending.call.call_id], tuple(ending.flags)
@@ -130,73 +138,16 @@ def _execute(endings: Sequence[Ending], rows: Sequence[dict[str, Any]], now: dat
                 now,
                 list({ending.call.customer_id for ending in endings}),
                 orjson.dumps(rows).decode(),
-                orjson.dumps(_attempts(endings)).decode(),
-                orjson.dumps(_aliases(endings)).decode(),
+                orjson.dumps(attempt_rows(endings)).decode(),
+                orjson.dumps(alias_rows(endings)).decode(),
             ],
         )
         return dict(cursor.fetchall())
 
 
-def _aliases(endings: Sequence[Ending]) -> list[dict[str, Any]]:
-    return [
-        {
-            "customer_id": ending.call.customer_id,
-            "upstream_id": ending.outcome.upstream_generation_id,
-            "event_id": ending.event_id,
-        }
-        for ending in endings
-        if ending.event_id
-        and is_name(ending.outcome.upstream_generation_id)
-        and ending.outcome.upstream_generation_id != ending.event_id
-    ]
-
-
-def _row(ending: Ending, now: datetime) -> dict[str, Any]:
-    outcome = ending.outcome
-    return {
-        "call_id": ending.call.call_id,
-        "customer_id": ending.call.customer_id,
-        "api_key_id": ending.call.api_key_id,
-        "was": ending.call.status,
-        "status": ending.status,
-        "event_id": ending.event_id,
-        "served_model": ending.served_model if ending.event_id else "",
-        "dialect": ending.dialect,
-        "upstream_id": outcome.upstream_id,
-        "upstream_generation_id": _upstream_name(outcome),
-        "finish_reason": _short(outcome.finish_reason, 40),
-        "error_code": _short(outcome.error_code, 60),
-        "answered_bytes": outcome.answered_bytes,
-        "answered_chunks": outcome.answered_chunks,
-        "finished_at": outcome.finished_at,
-        "flags": list(dict.fromkeys(ending.flags)),
-        "tokens": ending.tokens,
-        "cost_usd": None if ending.cost_usd is None else format(ending.cost_usd, "f"),
-        "next_ask_at": now + FIRST_ASK if ending.status == "estimated" else None,
-    }
-
-
-def _attempts(endings: Iterable[Ending]) -> list[dict[str, Any]]:
-    return [
-        {
-            "call_id": ending.call.call_id,
-            "number": attempt.number,
-            "upstream_id": attempt.upstream_id,
-            "key_id": attempt.key_id,
-            "started_at": attempt.started_at,
-            "first_byte_at": attempt.first_byte_at,
-            "status": attempt.status,
-            "error_code": _short(attempt.error_code, 60),
-            "upstream_generation_id": _short(attempt.upstream_generation_id or "", 200) or None,
-        }
-        for ending in endings
-        for attempt in ending.outcome.attempts
-    ]
-
-
 def _ask_later(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
     """Give the calls to the sweep at once; their holds stay until it knows."""
-    rows = [_row(ending, now) for ending in endings]
+    rows = [settlement_row(ending, now=now) for ending in endings]
     with connection.cursor() as cursor:
         cursor.execute(_ASK_LATER, [now, orjson.dumps(rows).decode()])
     _execute(endings, [], now)
@@ -204,11 +155,3 @@ def _ask_later(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
         ending.call.call_id: Settled(ending.call.call_id, None, False, (*ending.flags, "asked_later"))
         for ending in endings
     }
-
-
-def _upstream_name(outcome: Outcome) -> str | None:
-    return outcome.upstream_generation_id if is_name(outcome.upstream_generation_id) else None
-
-
-def _short(text: str, longest: int) -> str:
-    return text[:longest] if text.isprintable() else ""

@@ -34,6 +34,9 @@ RATE = Decimal(1000)
 #: USD 0.001 a prompt token and 0.002 a completion token: 1.1 and 2.2 won.
 COMPONENTS = {"prompt": "0.001", "completion": "0.002"}
 
+#: The calls that were let out, as a gateway's process knows them while they are under way.
+under_way: dict[str, CallRequest] = {}
+
 
 def forget() -> None:
     """What a process keeps of an earlier test's database."""
@@ -106,6 +109,7 @@ def admitted(who: Caller, *, now: datetime = NOW, **changes: Any) -> CallRequest
     asked = request(who, started_at=now, **changes)
     [answer] = admit_calls([asked], now=now)
     assert isinstance(answer, Admission), answer
+    under_way[asked.call_id] = asked
     return asked
 
 
@@ -135,8 +139,8 @@ def outcome(call: CallRequest | str, **changes: Any) -> Outcome:
 
 
 def settle(*outcomes: Outcome, now: datetime = NOW + timedelta(seconds=3)) -> list[Settled]:
-    """Settle a group."""
-    return settle_calls(outcomes, now=now)
+    """Settle a group, as the process does that admitted it."""
+    return settle_calls(outcomes, requests=under_way, now=now)
 
 
 def account(who: Caller) -> SpendingAccount:

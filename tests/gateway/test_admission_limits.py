@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -322,7 +323,7 @@ def test_a_prompt_is_bounded_by_its_bytes_only_where_it_is_text() -> None:
 
 def test_names() -> None:
     assert new_call_id() != new_call_id()
-    assert len(new_call_id()) == len("gen-") + 24
+    assert re.fullmatch(r"gen-[0-9]{10}-[A-Za-z0-9_-]{24}", new_call_id())
     assert (dialect_of("openrouter", "messages"), dialect_of("openai", "messages")) == (
         "openrouter",
         "anthropic_messages",

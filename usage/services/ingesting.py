@@ -9,7 +9,7 @@ from concurrent.futures import Executor, wait
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from usage.errors import PayloadTooLarge
 from usage.events import EventRefused
 from usage.services.decoding import DecodedEvent, decode_event
 from usage.services.resolving import Payers
-from usage.services.storing import Identity, MeteredEvent, store_events
+from usage.services.storing import Identity, MeteredEvent, rows_of, store_events
 
 MAX_BATCH_EVENTS = 10_000
 #: Below this a second transaction costs more than it saves.
@@ -100,6 +100,45 @@ def ingest_events(
     if logger.isEnabledFor(logging.INFO):
         logger.info("%s sent %d events: %s", actor, count, count_by_status(answers))
     return answers
+
+
+class PricedEvent(NamedTuple):
+    """What a prepared event costs, and all its tokens."""
+
+    cost_usd: Decimal
+    tokens: int
+
+
+class PreparedEvents(NamedTuple):
+    """The arguments of `usage_store_events` (migration 0011) and, in the order of the lines, what each event costs."""
+
+    rows: str
+    customer_ids: list[int]
+    months: list[str]
+    catalog_version: int
+    priced: list[PricedEvent]
+
+
+def prepare_events(*, lines: Sequence[bytes], now: datetime) -> PreparedEvents | None:
+    """A few events on their way into a statement that does more than store them; None where one of them is refused or
+    has no price. Their ids differ. Whoever runs the statement asks it whether it stored them.
+    """
+    try:
+        decoded = {place: decode_event(line, now=now) for place, line in enumerate(lines)}
+    except EventRefused:
+        return None
+    refused: dict[int, ItemResult] = {}
+    events = list(_resolved(decoded, refused).values())
+    if refused:
+        return None
+    rows, customer_ids, months, version = rows_of(events)
+    priced = []
+    for event in events:
+        if event.rating is None or event.rating.cost_usd is None:
+            return None
+        quantities = event.decoded.quantities
+        priced.append(PricedEvent(event.rating.cost_usd, quantities.prompt + quantities.completion))
+    return PreparedEvents(rows, customer_ids, months, version, priced)
 
 
 def count_by_status(results: Iterable[ItemResult]) -> dict[str, int]:

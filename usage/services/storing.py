@@ -106,12 +106,12 @@ def store_events(events: Sequence[MeteredEvent], *, now: datetime) -> dict[Ident
     Returns for every identity None when it was stored now, or the body hash under which it was stored before.
     """
     # One order for everybody: two batches with the same ids then wait for each other, never in a circle.
-    batch = _Batch(sorted(events, key=attrgetter("identity")), now)
+    batch = _Batch(sorted(events, key=attrgetter("identity")))
     catalog = kept_catalog()
     attempt = 1
     while True:
         try:
-            return batch.store(catalog)
+            return batch.store(catalog, now)
         except _CatalogChanged:
             catalog = current_catalog()
         except OperationalError as error:
@@ -121,32 +121,43 @@ def store_events(events: Sequence[MeteredEvent], *, now: datetime) -> dict[Ident
             attempt += 1
 
 
+def rows_of(events: Sequence[MeteredEvent]) -> tuple[str, list[int], list[str], int]:
+    """A few events, priced by the catalog that this process has: what `usage_store_events` takes, but for the instant."""
+    catalog = kept_catalog()
+    batch = _Batch(sorted(events, key=attrgetter("identity")))
+    return batch.rows(catalog), batch.customer_ids, batch.months.all(), catalog.version
+
+
 class _Batch:
     """Events on their way in, in the order of their identities."""
 
-    def __init__(self, events: Sequence[MeteredEvent], now: datetime) -> None:
+    def __init__(self, events: Sequence[MeteredEvent]) -> None:
         self._events = events
-        self._now = now
-        self._months = _Months()
-        self._customers = sorted({event.payer.customer_id for event in events})
         self._apps = app_ids(event.app_name for event in events)
+        self.customer_ids = sorted({event.payer.customer_id for event in events})
+        self.months = _Months()
 
-    def store(self, catalog: Catalog) -> dict[Identity, str | None]:
+    def rows(self, catalog: Catalog) -> str:
+        """All of them priced, as JSON."""
+        return _ENCODER.encode([self._row(event, catalog) for event in self._events]).decode()
+
+    def store(self, catalog: Catalog, now: datetime) -> dict[Identity, str | None]:
         """As `store_events`. Raises _CatalogChanged when nothing was stored because the catalog is another one by now."""
         if len(self._events) <= _FEW:
-            rows = _ENCODER.encode([self._row(event, catalog) for event in self._events]).decode()
             with connection.cursor() as cursor:  # the statement is a transaction of its own
-                return self._ask(cursor, _STORE_FEW, catalog, rows)
+                return self._ask(cursor, _STORE_FEW, [self.rows(catalog)], catalog, now)
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_PREPARE_COPY)
             with connection.wrap_database_errors, cursor.copy(_COPY) as copy:
                 rows_left = (_copy_row(self._row(event, catalog), event.decoded.is_plain) for event in self._events)
                 while part := "".join(islice(rows_left, _COPIED_AT_ONCE)):
                     copy.write(part)
-            return self._ask(cursor, _STORE_COPIED, catalog)
+            return self._ask(cursor, _STORE_COPIED, [], catalog, now)
 
-    def _ask(self, cursor: Any, statement: str, catalog: Catalog, *rows: str) -> dict[Identity, str | None]:
-        cursor.execute(statement, [*rows, self._customers, self._months.all(), self._now, catalog.version])
+    def _ask(
+        self, cursor: Any, statement: str, rows: list[str], catalog: Catalog, now: datetime
+    ) -> dict[Identity, str | None]:
+        cursor.execute(statement, [*rows, self.customer_ids, self.months.all(), now, catalog.version])
         is_current, known = cursor.fetchone()
         if not is_current:
             raise _CatalogChanged
@@ -165,7 +176,7 @@ class _Batch:
             event.payer.customer_id,
             decoded.event_id,
             decoded.occurred_text,
-            self._months.of(decoded),
+            self.months.of(decoded),
             decoded.requested_model,
             decoded.served_model,
             decoded.dialect,
