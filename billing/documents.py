@@ -16,7 +16,8 @@ from typing import Any
 
 PARTY_KINDS = ("corporation", "sole_trader", "foreign")
 USAGE_KINDS = ("usage", "supplementary")
-LINE_KINDS = (*USAGE_KINDS, "promotion")
+#: In the order in which they stand on an invoice, which is the order in which they are reckoned.
+LINE_KINDS = (*USAGE_KINDS, "discount", "minimum", "promotion")
 EXCHANGE_RULES = ("month_end", "daily", "fixed")
 #: What a line's margin is reckoned on (`billing.margins.Basis`).
 BASES = ("catalog", "upstream", "higher")
@@ -78,9 +79,11 @@ class DocumentLine:
     """One model's usage of one KST month.
 
     `cache_read_tokens` are inside `prompt_tokens`. `cost_usd` is exact, `amount_krw` this line's share of the supply.
-    A supplementary line belongs to an earlier month: its events arrived after that month was closed. A promotion line
-    takes a promotional credit off: `model_name` is the credit's, `amount_krw` is negative, nothing was used. How much of
-    it each usage line was relieved of is its `promotion_krw`.
+    A supplementary line belongs to an earlier month: its events arrived after that month was closed. A discount or
+    promotion line takes won off: `model_name` is the discount's or the credit's, `amount_krw` is negative, nothing was
+    used. How much of it each usage line was reduced by is its `discount_krw` and `promotion_krw`. `base_krw` is what a
+    discount was taken of, and `share` which share of that, None where it is so many won a month. A minimum line makes up for
+    what the month is short of its minimum, which is its `base_krw`; it has no name.
     """
 
     position: int
@@ -102,6 +105,9 @@ class DocumentLine:
     #: Exact won before margin, where lines sell on different terms and days have rates of their own.
     before_margin_krw: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
     promotion_krw: int = _later(0)
+    discount_krw: int = _later(0)
+    share: Decimal | None = _later(None)  # noqa: RUF009 - a field like those beside it
+    base_krw: int = _later(0)
 
     @property
     def sold_usd(self) -> Decimal:
@@ -126,11 +132,33 @@ class DocumentLine:
         _require_member(self.kind, LINE_KINDS, "kind")
         _require_month(self.month, "month")
         _require_finite(self.cost_usd, "cost_usd")
-        if self.kind == "promotion":
-            if self.amount_krw >= 0 or self.cost_usd or self.requests or self.promotion_krw:
-                raise DocumentError("lines", "a promotion line takes won off and has no usage")
-        elif not 0 <= self.promotion_krw <= max(self.amount_krw, 0):
-            raise DocumentError("promotion_krw", "a line is relieved of no more than its own won")
+        if self.is_usage:
+            if min(self.promotion_krw, self.discount_krw) < 0:
+                raise DocumentError("promotion_krw", "nothing is added to a line")
+            if self.promotion_krw + self.discount_krw > max(self.amount_krw, 0):
+                raise DocumentError("promotion_krw", "a line is relieved of no more than its own won")
+        elif self.cost_usd or self.requests or self.promotion_krw or self.discount_krw:
+            raise DocumentError("lines", f"a {self.kind} line has no usage")
+        elif self.kind == "minimum":
+            if not 0 < self.amount_krw <= self.base_krw:
+                raise DocumentError("base_krw", "a minimum line makes up for what is short of the minimum")
+        elif self.amount_krw >= 0:
+            raise DocumentError("lines", f"a {self.kind} line takes won off")
+        if self.kind == "discount":
+            self._require_discount()
+
+    @property
+    def is_usage(self) -> bool:
+        """Whether the line stands for usage."""
+        return self.kind in USAGE_KINDS
+
+    def _require_discount(self) -> None:
+        """At most what its terms say: less only where a line had nothing left."""
+        if self.share is None:
+            if -self.amount_krw > self.base_krw:
+                raise DocumentError("base_krw", "a discount takes off no more than there is")
+        elif not 0 < self.share < 1 or -self.amount_krw >= Fraction(self.share) * self.base_krw + 1:
+            raise DocumentError("share", "a discount takes off no more than its share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,13 +229,31 @@ class SoldShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MinimumPart:
+    """A monthly minimum: won of a whole month, and the days of this one for which they hold, both included."""
+
+    amount_krw: int
+    first_on: date
+    last_on: date
+
+    def __post_init__(self) -> None:
+        if self.amount_krw <= 0 or not self.first_on <= self.last_on:
+            raise DocumentError("minimums", "some won for some days")
+
+    @property
+    def days(self) -> int:
+        return (self.last_on - self.first_on).days + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceDocument:
     """The whole content of one issued invoice. Amounts are integer won; `margin` is a share of the selling price, None
     where lines differ in it and each has its own.
 
     Dates are KST calendar days; the period includes both ends. `prepaid_krw` was paid from a prepayment on the day of
-    issue. Raises `DocumentError` when it does not add up: lines = USD total, lines = supply, supply + VAT = total, and
-    the printed formula gives the printed supply of the usage, from which promotional credit is taken off.
+    issue. `minimum_krw` is what the month came to at least before promotional credit, made up of `minimums` by their days.
+    Raises `DocumentError` when it does not add up: lines = USD total, lines = supply, supply + VAT = total, and
+    the printed formula gives the printed supply of the usage, from which discounts and promotional credit are taken off.
     """
 
     number: str
@@ -233,6 +279,8 @@ class InvoiceDocument:
     tax_invoice_deadline_on: date
     template_version: int
     prepaid_krw: int = _later(0)
+    minimum_krw: int = _later(0)
+    minimums: tuple[MinimumPart, ...] = _later(())
 
     def __post_init__(self) -> None:
         _require_member(self.locale, LOCALES, "locale")
@@ -244,6 +292,7 @@ class InvoiceDocument:
         self._require_lines()
         self._require_margins()
         self._require_sums()
+        self._require_minimum()
         self._require_formula()
 
     @property
@@ -291,7 +340,7 @@ class InvoiceDocument:
 
     @property
     def exact_supply_krw(self) -> Fraction:
-        """The supply of the usage in won before its one rounding, promotional credit not taken off."""
+        """The supply of the usage in won before its one rounding, nothing taken off."""
         if self.margin is not None:
             return self.base_krw / (1 - Fraction(self.margin))
         return sum((share.exact_krw for share in self.sold_shares), Fraction(0))
@@ -299,27 +348,40 @@ class InvoiceDocument:
     @property
     def usage_lines(self) -> tuple[DocumentLine, ...]:
         """The lines that stand for usage; they come first."""
-        return tuple(line for line in self.lines if line.kind != "promotion")
+        return tuple(line for line in self.lines if line.is_usage)
 
     @property
-    def promotion_lines(self) -> tuple[DocumentLine, ...]:
-        """The lines that take promotional credit off."""
-        return tuple(line for line in self.lines if line.kind == "promotion")
+    def adjustment_lines(self) -> tuple[DocumentLine, ...]:
+        """The lines behind the usage, in the order in which they are reckoned."""
+        return tuple(line for line in self.lines if not line.is_usage)
+
+    @property
+    def discount_krw(self) -> int:
+        """Won of all discounts, not negative."""
+        return -self._sum_of("discount")
+
+    @property
+    def shortfall_krw(self) -> int:
+        """Won that make up for what the month was short of its minimum."""
+        return self._sum_of("minimum")
 
     @property
     def promotion_krw(self) -> int:
         """Won of promotional credit, not negative."""
-        return -sum(line.amount_krw for line in self.promotion_lines)
+        return -self._sum_of("promotion")
 
     @property
     def usage_krw(self) -> int:
-        """The supply before promotional credit."""
-        return self.supply_krw + self.promotion_krw
+        """The supply of the usage, before discounts and promotional credit."""
+        return sum(line.amount_krw for line in self.usage_lines)
 
     @property
     def due_krw(self) -> int:
         """What was to be paid on the day of issue."""
         return self.total_krw - self.prepaid_krw
+
+    def _sum_of(self, kind: str) -> int:
+        return sum(line.amount_krw for line in self.lines if line.kind == kind)
 
     def to_json(self) -> dict[str, Any]:
         """Plain members for a JSON column: decimals and dates as text, won and counts as integers."""
@@ -341,14 +403,15 @@ class InvoiceDocument:
             raise DocumentError("period_start_on", f"the period of {self.month} is {first} to {last}")
 
     def _require_lines(self) -> None:
-        if not self.usage_lines:
+        if not self.lines:
             raise DocumentError("lines", "an invoice has at least one line")
-        if self.lines != self.usage_lines + self.promotion_lines:
-            raise DocumentError("lines", "promotions stand behind the usage")
+        ranks = [LINE_KINDS.index(line.kind) for line in self.adjustment_lines]
+        if self.lines != self.usage_lines + self.adjustment_lines or ranks != sorted(ranks):
+            raise DocumentError("lines", "discounts, the minimum and promotions stand behind the usage")
         for position, line in enumerate(self.lines, start=1):
             if line.position != position:
                 raise DocumentError("lines", f"positions run from 1: {line.position} stands at {position}")
-            if line.kind == "promotion" and line.month == self.month:
+            if not line.is_usage and line.month == self.month:
                 continue
             if (line.kind == "usage") != (line.month == self.month) or line.month > self.month:
                 raise DocumentError(
@@ -377,12 +440,27 @@ class InvoiceDocument:
             raise DocumentError("supply_krw", "the lines do not add up to the supply")
         if sum(line.promotion_krw for line in self.lines) != self.promotion_krw:
             raise DocumentError("promotion_krw", "the lines are relieved of another amount than the promotions say")
+        if sum(line.discount_krw for line in self.lines) != self.discount_krw:
+            raise DocumentError("discount_krw", "the lines are reduced by another amount than the discounts say")
         if not 0 <= self.prepaid_krw <= self.total_krw:
             raise DocumentError("prepaid_krw", "a prepayment pays the total at most")
         if self.supply_krw + self.vat_krw != self.total_krw:
             raise DocumentError("total_krw", "supply and VAT do not add up to the total")
         if self.supply_krw < 0 or self.vat_krw < 0:
             raise DocumentError("total_krw", "an invoice is never negative; that is a credit note")
+
+    def _require_minimum(self) -> None:
+        days = (self.period_end_on - self.period_start_on).days + 1
+        exact = sum((Fraction(part.amount_krw * part.days, days) for part in self.minimums), Fraction(0))
+        first, last = self.period_start_on, self.period_end_on
+        outside = any(part.first_on < first or part.last_on > last for part in self.minimums)
+        if outside or sum(part.days for part in self.minimums) > days or not _is_rounding_of(self.minimum_krw, exact):
+            raise DocumentError("minimum_krw", "its parts give another minimum")
+        left = self.usage_krw - self.discount_krw
+        if self.shortfall_krw != max(self.minimum_krw - left, 0):
+            raise DocumentError("minimum_krw", "another amount is short of the minimum")
+        if any(line.base_krw != self.minimum_krw for line in self.lines if line.kind == "minimum"):
+            raise DocumentError("base_krw", "a minimum line names the month's minimum")
 
     def _require_formula(self) -> None:
         if not _is_rounding_of(self.usage_krw, self.exact_supply_krw):
@@ -573,6 +651,7 @@ _INVOICE = _object(
                 DocumentLine,
                 _readers_of(
                     DocumentLine,
+                    share=_optional(_decimal),
                     margin=_optional(_decimal),
                     basis_usd=_optional(_decimal),
                     before_margin_krw=_optional(_decimal),
@@ -581,6 +660,7 @@ _INVOICE = _object(
         ),
         margin=_optional(_decimal),
         exchange=_EXCHANGE,
+        minimums=_list_of(_object(MinimumPart, _readers_of(MinimumPart))),
     ),
 )
 _TOP_UP = _object(

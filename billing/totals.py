@@ -1,7 +1,8 @@
 """From exact won to the three amounts of an invoice: 공급가액, 부가세, 합계.
 
 An invoice is rounded once: the supply amount of its usage. Lines get whole won by largest remainder, so that they add up
-to it. Promotional credit takes whole won off that, and VAT is a tenth of what is left, never of an exact amount.
+to it. Discounts take whole won off that, a monthly minimum makes up for what is short, promotional credit takes won off, and
+VAT is a tenth of the outcome, never of an exact amount.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,20 @@ from catalog.money import Rounding, allocate, round_won, share_out, vat_won
 
 @dataclass(frozen=True)
 class Totals:
-    """Whole won. `line_amounts_krw` stand in the order of the bases and add up to `supply_krw` + `promotion_krw`."""
+    """Whole won. `line_amounts_krw` stand in the order of the bases and add up to `usage_krw`."""
 
     supply_krw: int
     vat_krw: int
     total_krw: int
     line_amounts_krw: tuple[int, ...]
+    discount_krw: int = 0
+    shortfall_krw: int = 0
     promotion_krw: int = 0
+
+    @property
+    def usage_krw(self) -> int:
+        """The supply of the usage before anything was taken off."""
+        return sum(self.line_amounts_krw)
 
 
 def invoice_totals(bases_krw: Sequence[Decimal], *, margins: Sequence[Decimal], rounding: Rounding) -> Totals:
@@ -98,16 +106,18 @@ def relieve(lines: Sequence[CoveredUsage], offers: Sequence[Offer]) -> list[Reli
     return reliefs
 
 
-def relieved(totals: Totals, promotion_krw: int, *, rounding: Rounding) -> Totals:
-    """The totals after so many won of promotional credit: VAT is computed anew on the reduced supply.
+def adjusted(totals: Totals, *, discount_krw: int, minimum_krw: int, promotion_krw: int, rounding: Rounding) -> Totals:
+    """The totals of usage after discounts, at least `minimum_krw` then, and after promotional credit; VAT on the outcome.
 
-    Raises ValueError when more would be taken off than there is.
+    Raises ValueError when more would be taken off than there is: credit pays usage and never the minimum.
     """
-    if not 0 <= promotion_krw <= totals.supply_krw:
-        raise ValueError(f"promotion_krw: {promotion_krw} of a supply of {totals.supply_krw}")
-    supply = totals.supply_krw - promotion_krw
+    left = totals.usage_krw - discount_krw
+    if min(discount_krw, minimum_krw, promotion_krw) < 0 or promotion_krw > left:
+        raise ValueError(f"discount_krw: {discount_krw} and promotion_krw: {promotion_krw} of {totals.usage_krw}")
+    shortfall = max(minimum_krw - left, 0)
+    supply = left + shortfall - promotion_krw
     vat = vat_won(supply, rounding)
-    return Totals(supply, vat, supply + vat, totals.line_amounts_krw, totals.promotion_krw + promotion_krw)
+    return Totals(supply, vat, supply + vat, totals.line_amounts_krw, discount_krw, shortfall, promotion_krw)
 
 
 def _by_day(line: CoveredUsage) -> dict[date, int]:

@@ -58,15 +58,17 @@ class ExchangeDocument(serializers.Serializer):
 
 
 class InvoiceLineDocument(serializers.Serializer):
-    """One model's usage of one KST month, or a promotional credit that takes won off (`cost` and counts are 0 then)."""
+    """One model's usage of one KST month, or what stands behind it (`cost` and counts are 0 then): a discount or
+    promotional credit that takes won off, or what the month is short of its minimum.
+    """
 
     position = serializers.IntegerField()
     kind = serializers.CharField(
-        help_text="`usage`, `supplementary` for an earlier month's late usage, or `promotion`."
+        help_text="`usage`, `supplementary` for an earlier month's late usage, `discount`, `minimum` or `promotion`."
     )
     month = serializers.CharField(help_text="KST month in which it was used.")
-    model = serializers.CharField(help_text="Empty for a promotion.")
-    model_name = serializers.CharField(help_text="The name of a promotion's credit.")
+    model = serializers.CharField(help_text="Empty where nothing was used.")
+    model_name = serializers.CharField(help_text="The name of the discount or of the promotion's credit.")
     requests = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()
     cache_read_tokens = serializers.IntegerField(help_text="Inside the prompt's.")
@@ -80,9 +82,17 @@ class InvoiceLineDocument(serializers.Serializer):
     sold = AmountDocument(help_text="That amount, exact: the line is this x rate / (1 - margin).")
     margin = serializers.CharField(allow_null=True, help_text="Share of the selling price; null for a promotion.")
     supply = AmountDocument(
-        help_text="공급가액 of the line, negative for a promotion; the lines add up to the invoice's."
+        help_text="공급가액 of the line, negative for a discount or promotion; the lines add up to the invoice's."
     )
+    discount = AmountDocument(help_text="How much of this usage line's supply the discounts below take off.")
     promotion = AmountDocument(help_text="How much of this usage line's supply the promotions below take off.")
+    share = serializers.CharField(
+        allow_null=True, help_text="Of a discount: its share of `base`; null where it is so many won a month."
+    )
+    base = AmountDocument(
+        allow_null=True,
+        help_text="Of a discount: the supply of the usage that it is for. Of a minimum: what the month comes to at least.",
+    )
 
 
 class StatementDocument(serializers.Serializer):
@@ -338,7 +348,10 @@ def line_json(line: DocumentLine, margin: Decimal | None) -> dict[str, Any]:
         "sold": usd(line.sold_usd),
         "margin": None if own is None else decimal_text(own),
         "supply": krw(line.amount_krw),
+        "discount": krw(line.discount_krw),
         "promotion": krw(line.promotion_krw),
+        "share": None if line.share is None else decimal_text(line.share),
+        "base": krw(line.base_krw) if line.base_krw else None,
     }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from django.db import connection
 from django.db.models import Sum
 
+from billing.audit.discounts import discounts_are_taken_as_agreed
+from billing.audit.minimums import minimums_are_charged
 from billing.audit.money import balances_agree, credit_notes_add_up, credits_add_up, payments_add_up
 from billing.documents import DocumentError, InvoiceDocument
 from billing.models import Invoice
@@ -47,6 +49,9 @@ GUARDS = [
     ("billing_taxinvoiceattempt", "attempt_is_answered_once"),
     ("billing_delivery", "delivery_stays_made"),
     ("billing_marginrule", "margin_rule_is_history"),
+    ("billing_discount", "discount_is_history"),
+    ("billing_monthlyminimum", "monthly_minimum_is_history"),
+    ("billing_invoiceline", "discount_is_of_the_customer"),
     ("billing_exchangerate", "rows_are_never_changed"),
     ("billing_invoicepdf", "rows_are_never_changed"),
     ("billing_invoicestatement", "rows_are_never_changed"),
@@ -95,6 +100,8 @@ def check_books() -> list[CheckResult]:
         *check_usage(),
         _run("events_are_on_lines", _events_on_lines),
         _run("amounts_agree", _amounts_agree),
+        _run("discounts_are_taken_as_agreed", discounts_are_taken_as_agreed),
+        _run("minimums_are_charged", minimums_are_charged),
         _run("one_invoice_per_month", _one_invoice_each),
         _run("numbers_are_gapless", _numbers_are_gapless),
         _run("guards_stand", _guards_stand),
@@ -126,7 +133,7 @@ WITH used AS (
 ), billed AS (
     SELECT i.customer_id, i.month AS billing_month, l.month, l.model_id, l.requests, l.cost_usd, i.number
     FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id
-    WHERE i.status IN ('issued', 'paid') AND l.kind <> 'promotion'
+    WHERE i.status IN ('issued', 'paid') AND l.model_id IS NOT NULL
 )
 SELECT coalesce(u.customer_id, b.customer_id), coalesce(u.billing_month, b.billing_month), b.number,
        coalesce(u.model_id, b.model_id), p.status, p.outcome, u.requests, b.requests, u.cost_usd, b.cost_usd
@@ -185,7 +192,8 @@ def _amounts_finding(invoice: Invoice) -> str | None:
     said = (document.number, document.month, document.margin, document.exchange.rate, document.rounding)
     if said != (invoice.number, f"{invoice.month:%Y-%m}", invoice.margin, invoice.exchange_rate, invoice.rounding):
         return f"{invoice.number}: the document names another number, month, margin, rate or rounding than the invoice"
-    supply = round_won(document.exact_supply_krw, Rounding(invoice.rounding)) - document.promotion_krw
+    usage = round_won(document.exact_supply_krw, Rounding(invoice.rounding))
+    supply = usage - document.discount_krw + document.shortfall_krw - document.promotion_krw
     if (supply, vat_won(supply, Rounding(invoice.rounding))) != amounts[:2]:
         return f"{invoice.number}: recomputed supply {supply}, issued {amounts[0]} + {amounts[1]}"
     tax = getattr(invoice, "tax_invoice", None)
@@ -266,7 +274,7 @@ def _invoices_are_posted() -> Iterator[str | None]:
             """
             SELECT i.number, i.total_krw, i.supply_krw, i.vat_krw,
                    coalesce(sum(e.amount) FILTER (WHERE e.account = 'receivable'), 0),
-                   coalesce(-sum(e.amount) FILTER (WHERE e.account IN ('revenue', 'promotions')), 0),
+                   coalesce(-sum(e.amount) FILTER (WHERE e.account IN ('revenue', 'discounts', 'promotions')), 0),
                    coalesce(-sum(e.amount) FILTER (WHERE e.account = 'vat_payable'), 0)
             FROM billing_invoice i
             LEFT JOIN billing_ledgertransaction t ON t.invoice_id = i.id AND t.kind = 'invoice_issued'

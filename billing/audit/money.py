@@ -41,7 +41,8 @@ SELECT n.number, n.supply_krw, n.vat_krw, n.total_krw,
        coalesce((SELECT sum(a.amount_krw) FROM billing_allocation a WHERE a.credit_note_id = n.id AND NOT EXISTS (
            SELECT 1 FROM billing_allocationreversal r WHERE r.allocation_id = a.id)), 0),
        EXISTS (SELECT 1 FROM billing_creditnoteline l JOIN billing_invoiceline i ON i.id = l.invoice_line_id
-               WHERE l.credit_note_id = n.id AND (i.invoice_id <> n.invoice_id OR i.amount_krw - i.promotion_krw < (
+               WHERE l.credit_note_id = n.id AND (i.invoice_id <> n.invoice_id OR i.amount_krw - i.discount_krw
+                   - i.promotion_krw < (
                    SELECT sum(o.amount_krw) FROM billing_creditnoteline o WHERE o.invoice_line_id = i.id)))
        OR (SELECT sum(o.vat_krw) FROM billing_creditnote o WHERE o.invoice_id = n.invoice_id)
           > (SELECT i.vat_krw FROM billing_invoice i WHERE i.id = n.invoice_id)

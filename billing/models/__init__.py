@@ -19,6 +19,7 @@ from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
 from billing.models.runs import BillingDraft, BillingRun, BillingRunItem
 from billing.models.spending import SpendingAccount, SpendingTerm
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
+from billing.models.terms import Discount, MonthlyMinimum, invoice_reductions, minimum_of, minimum_parts
 from billing.models.upstream import UpstreamAccrual, UpstreamPayment
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "CreditNote",
     "CreditNoteLine",
     "Delivery",
+    "Discount",
     "ExchangeRate",
     "HolidayOverride",
     "Invoice",
@@ -40,6 +42,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerTransaction",
     "MarginRule",
+    "MonthlyMinimum",
     "NumberSequence",
     "Payment",
     "PaymentAssignment",
@@ -59,4 +62,7 @@ __all__ = [
     "TopUpSetting",
     "UpstreamAccrual",
     "UpstreamPayment",
+    "invoice_reductions",
+    "minimum_of",
+    "minimum_parts",
 ]

@@ -115,13 +115,16 @@ class Invoice(models.Model):
 class InvoiceLine(models.Model):
     """One model's usage of one KST month on an invoice. `month` differs from the invoice's on supplementary lines.
 
-    A promotion line takes won off: it has a promotional credit, no model and a negative amount. How much of it each usage
-    line was relieved of stands there as `promotion_krw`; the two add up to the same.
+    A discount or promotion line takes won off: it has a discount or a promotional credit, no model and a negative amount.
+    How much of it each usage line was reduced by stands there as `discount_krw` and `promotion_krw`; the two add up to the
+    same. A minimum line adds what the month is short of the customer's monthly minimum; it has no model either.
     """
 
     class Kind(models.TextChoices):
         USAGE = "usage", _("usage")
         SUPPLEMENTARY = "supplementary", _("supplementary")
+        DISCOUNT = "discount", _("discount")
+        MINIMUM = "minimum", _("shortfall of the monthly minimum")
         PROMOTION = "promotion", _("promotion")
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="lines", verbose_name=_("invoice"))
@@ -138,6 +141,14 @@ class InvoiceLine(models.Model):
         related_name="invoice_lines",
         verbose_name=_("promotional credit"),
     )
+    discount = models.ForeignKey(
+        "billing.Discount",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invoice_lines",
+        verbose_name=_("discount"),
+    )
     requests = models.BigIntegerField(_("requests"))
     prompt_tokens = models.BigIntegerField(_("prompt tokens"))
     cache_read_tokens = models.BigIntegerField(_("cached tokens"))
@@ -151,6 +162,7 @@ class InvoiceLine(models.Model):
     #: What the margin is reckoned on where that is not `cost_usd`.
     basis_usd = exact_usd(null=True, blank=True, verbose_name=_("basis (USD)"))
     amount_krw = models.BigIntegerField(_("supply (KRW)"))
+    discount_krw = models.BigIntegerField(_("of this discounted (KRW)"), default=0, db_default=0)
     promotion_krw = models.BigIntegerField(_("of this promotional (KRW)"), default=0, db_default=0)
 
     class Meta:
@@ -165,30 +177,39 @@ class InvoiceLine(models.Model):
             models.UniqueConstraint(
                 fields=["invoice", "promotional_credit"], name="invoice_line_is_one_per_promotional_credit"
             ),
+            models.UniqueConstraint(fields=["invoice", "discount"], name="invoice_line_is_one_per_discount"),
+            models.UniqueConstraint(
+                fields=["invoice"], name="invoice_has_one_shortfall_at_most", condition=Q(kind="minimum")
+            ),
             models.CheckConstraint(
                 name="invoice_line_names_its_basis",
                 condition=Q(basis="catalog", basis_usd__isnull=True)
                 | Q(basis__in=["upstream", "higher"], basis_usd__isnull=False, basis_usd__gte=0),
             ),
             models.CheckConstraint(
-                name="invoice_line_is_negative_exactly_for_a_promotion",
+                name="invoice_line_names_what_its_kind_needs",
+                condition=Q(kind="discount", discount__isnull=False, promotional_credit__isnull=True, amount_krw__lt=0)
+                | Q(kind="minimum", discount__isnull=True, promotional_credit__isnull=True, amount_krw__gt=0)
+                | Q(kind="promotion", discount__isnull=True, promotional_credit__isnull=False, amount_krw__lt=0)
+                | Q(
+                    kind__in=["usage", "supplementary"],
+                    discount__isnull=True,
+                    promotional_credit__isnull=True,
+                    amount_krw__gte=F("promotion_krw") + F("discount_krw"),
+                ),
+            ),
+            models.CheckConstraint(
+                name="invoice_line_has_usage_exactly_where_it_has_a_model",
                 condition=Q(
-                    kind="promotion",
-                    promotional_credit__isnull=False,
-                    model_id__isnull=True,
-                    amount_krw__lt=0,
-                    cost_usd=0,
-                    promotion_krw=0,
+                    kind__in=["usage", "supplementary"],
+                    model_id__isnull=False,
+                    cost_usd__gte=0,
+                    discount_krw__gte=0,
+                    promotion_krw__gte=0,
                 )
                 | (
-                    ~Q(kind="promotion")
-                    & Q(
-                        promotional_credit__isnull=True,
-                        model_id__isnull=False,
-                        cost_usd__gte=0,
-                        promotion_krw__gte=0,
-                        amount_krw__gte=F("promotion_krw"),
-                    )
+                    ~Q(kind__in=["usage", "supplementary"])
+                    & Q(model_id__isnull=True, cost_usd=0, discount_krw=0, promotion_krw=0)
                 ),
             ),
         ]

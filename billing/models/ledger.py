@@ -67,6 +67,7 @@ class LedgerEntry(models.Model):
     class Account(models.TextChoices):
         RECEIVABLE = "receivable", _("accounts receivable")
         REVENUE = "revenue", _("revenue")
+        DISCOUNTS = "discounts", _("discounts given")
         PROMOTIONS = "promotions", _("promotional credit given")
         VAT_PAYABLE = "vat_payable", _("VAT payable")
         PREPAYMENTS = "prepayments", _("prepayments")

@@ -48,11 +48,11 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
         "total": formatting.won(document.total_krw),
         "has_supply": document.supply_krw > 0,
         "usage": formatting.won(document.usage_krw),
-        "promotions": [
-            {"name": one_line(line.model_name), "amount": formatting.won(-line.amount_krw)}
-            for line in document.promotion_lines
-        ],
-        "promotion_total": formatting.won(document.promotion_krw),
+        "adjustments": [_adjustment(line) for line in document.adjustment_lines],
+        "discount_total": formatting.won(document.discount_krw) if document.discount_krw else "",
+        "shortfall_total": formatting.won(document.shortfall_krw) if document.shortfall_krw else "",
+        "minimum": _minimum(document) if document.minimums else None,
+        "promotion_total": formatting.won(document.promotion_krw) if document.promotion_krw else "",
         "prepaid": formatting.won(document.prepaid_krw) if document.prepaid_krw else "",
         "due": formatting.won(document.due_krw),
         "is_due": document.due_krw > 0,
@@ -141,6 +141,37 @@ def _row(line: DocumentLine, cost: str) -> dict[str, str]:
         "completion_tokens": formatting.won(line.completion_tokens),
         "cost": cost,
         "amount": formatting.won(line.amount_krw),
+    }
+
+
+def _adjustment(line: DocumentLine) -> dict[str, str]:
+    """A line behind the usage; a discount says of which won it is which share, unless it is of all of them."""
+    return {
+        "kind": line.kind,
+        "name": one_line(line.model_name),
+        "percent": "" if line.share is None else formatting.percent_text(line.share),
+        "base": formatting.won(line.base_krw),
+        "sign": "–" if line.amount_krw < 0 else "",
+        "amount": formatting.won(abs(line.amount_krw)),
+    }
+
+
+def _minimum(document: InvoiceDocument) -> dict[str, Any]:
+    """The month's minimum, by the days of each amount; dates only where a part is not the whole month."""
+    days = document.period_end_on.day
+    exact = sum((Fraction(part.amount_krw * part.days, days) for part in document.minimums), Fraction(0))
+    return {
+        "parts": [
+            {
+                "amount": formatting.won(part.amount_krw),
+                "days": str(part.days),
+                "dates": "" if part.days == days else f"{part.first_on.isoformat()} – {part.last_on.isoformat()}",
+            }
+            for part in document.minimums
+        ],
+        "days": str(days),
+        "exact": formatting.cut(exact, least=0, most=4),
+        "won": formatting.won(document.minimum_krw),
     }
 
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from billing.documents import USAGE_KINDS, InvoiceDocument
 from billing.margins import Basis
-from billing.models import Invoice, InvoiceLine, PriceCorrection
+from billing.models import Invoice, InvoiceLine, PriceCorrection, invoice_reductions
 from catalog.money import Rounding, allocate, exact_sum, round_won
 from catalog.pricing import PriceSheet
 from usage.models import UsageRollup
@@ -47,8 +47,8 @@ def correction_differences(correction: PriceCorrection) -> list[InvoiceDifferenc
     """The invoices in force that would have been others, by month and customer.
 
     The corrected supply is USD x rate / (1 - margin) by each line's own margin and basis, rounded once by the invoice's own
-    policy, as the close does; the won
-    that it differs by are shared out to the lines by largest remainder.
+    policy, as the close does, less the invoice's own discounts and at least its monthly minimum; the won that it differs by
+    are shared out to the lines by largest remainder.
     """
     sheet = PriceSheet.parse(correction.components, correction.overrides)
     used = UsageRollup.objects.filter(price_id=correction.price_id).order_by("billing_month")
@@ -73,7 +73,8 @@ def _difference(
 ) -> InvoiceDifference:
     assert invoice.document is not None  # a constraint gives every issued invoice one
     document = InvoiceDocument.from_json(invoice.document)
-    by_key = {(line.month, line.model_id): line for line in invoice.lines.filter(kind__in=USAGE_KINDS)}
+    usage = invoice.lines.filter(kind__in=USAGE_KINDS).order_by("position")
+    by_key = {(line.month, line.model_id): line for line in usage}
     stated = {line: document.lines[line.position - 1] for line in by_key.values()}
     rates: dict[date | None, Fraction] = {day.used_on: Fraction(day.rate) for day in document.exchange.daily}
     lines: dict[InvoiceLine, list[RepricedSum]] = defaultdict(list)
@@ -87,7 +88,9 @@ def _difference(
     ]
     billed = sum(line.amount_krw for line in by_key.values())
     corrected = round_won(document.exact_supply_krw + sum(exact, Fraction(0)), Rounding(document.rounding))
-    shares = allocate(corrected - billed, exact) if sum(exact, Fraction(0)) else [0] * len(exact)
+    gross = allocate(corrected - billed, exact) if sum(exact, Fraction(0)) else [0] * len(exact)
+    by_line = dict(zip((line.pk for line in lines), gross, strict=True))
+    shares = _as_billed(invoice, document, list(by_key.values()), by_line)
     return InvoiceDifference(
         invoice,
         tuple(
@@ -101,6 +104,21 @@ def _difference(
             if share
         ),
     )
+
+
+def _as_billed(
+    invoice: Invoice, document: InvoiceDocument, usage: list[InvoiceLine], gross_krw: dict[int, int]
+) -> list[int]:
+    """What is left of each line's difference (by its key) when the invoice's own discounts are taken off the corrected won
+    and its monthly minimum is owed all the same.
+    """
+    corrected = [line.amount_krw + gross_krw.get(line.pk, 0) for line in usage]
+    reductions = invoice_reductions(invoice, usage, corrected)
+    after = sum(corrected) - sum(one.amount_krw for one in reductions)
+    before = document.usage_krw - document.discount_krw
+    difference = max(after, document.minimum_krw) - max(before, document.minimum_krw)
+    won = list(gross_krw.values())
+    return allocate(difference, [Fraction(part) for part in won]) if sum(won) else won
 
 
 def _by_basis(

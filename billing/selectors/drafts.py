@@ -80,8 +80,20 @@ def bill_digest(bill: MonthBill | None) -> str:
             ]
             for line in bill.lines
         ],
+        *([_adjustment_figures(bill)] if bill.adjustments else []),
+        *([_minimum_figures(bill)] if bill.minimums else []),
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _adjustment_figures(bill: MonthBill) -> list[list[Any]]:
+    """The lines behind the usage: what is taken off or added, by which row, and of what."""
+    return [[one.kind, one.name, one.amount_krw, str(one.share), one.base_krw, one.row_pk] for one in bill.adjustments]
+
+
+def _minimum_figures(bill: MonthBill) -> list[Any]:
+    """The monthly minimum also where the usage reaches it."""
+    return [bill.minimum_krw, *([part.amount_krw, str(part.first_on), str(part.last_on)] for part in bill.minimums)]
 
 
 def drafted_digests(items: Collection[BillingRunItem]) -> dict[int, str]:

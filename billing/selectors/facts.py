@@ -13,10 +13,11 @@ from itertools import chain
 
 from accounts.models import Customer
 from billing.margins import MarginBook
-from billing.models import PromotionalCredit
+from billing.models import Discount, MonthlyMinimum, PromotionalCredit
 from billing.selectors.exchange import RateBook, rate_book
 from billing.selectors.margins import margin_book
 from billing.selectors.promotions import usable_credits
+from billing.selectors.terms import discounts_of, minimums_of
 from catalog.models import Model
 from usage.periods import BillingMonth
 from usage.selectors import UsageSum, billed_sums, open_quarantine_counts
@@ -41,6 +42,8 @@ class MonthFacts:
     models: Mapping[int, BilledModel]
     margins: MarginBook
     rates: RateBook
+    discounts: Mapping[int, list[Discount]]
+    minimums: Mapping[int, list[MonthlyMinimum]]
     credits: Mapping[int, list[PromotionalCredit]]
     quarantined: Mapping[int, int]
 
@@ -64,6 +67,8 @@ def load_facts(customers: Collection[Customer], month: BillingMonth, *, on: date
         models=_models({line.model_pk for line in chain.from_iterable(sums.values())}),
         margins=margin_book(month.last_on, ids),
         rates=rate_book(min([looked_back_from, *late]), month.last_on),
+        discounts=discounts_of(ids),
+        minimums=minimums_of(ids),
         credits=grants,
         quarantined=open_quarantine_counts(ids, month),
     )

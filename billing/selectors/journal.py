@@ -4,8 +4,8 @@ Account names are the ones that Korean accountants use, so that the file can be 
 
 - 외상매출금: what customers owe on invoices, VAT included.
 - 용역매출: the supply value of the usage, gross; an API call is a service, not goods (상품매출).
-- 매출에누리: promotional credit. It is taken off the price itself when the service is supplied, so it reduces the
-  revenue and the VAT base (부가가치세법 §29⑤ 1호) and is no expense (판매촉진비).
+- 매출에누리: contract discounts and promotional credit. They are taken off the price itself when the service is supplied,
+  so they reduce the revenue and the VAT base (부가가치세법 §29⑤ 1호) and are no expense (판매촉진비).
 - 부가세예수금: VAT that is owed to the tax office.
 - 선수금: prepayments; deposits and no supply until an invoice takes them.
 - 가수금: money received of which nobody has said yet what it pays.
@@ -28,6 +28,7 @@ _Account = LedgerEntry.Account
 ACCOUNT_NAMES = {
     _Account.RECEIVABLE: "외상매출금",
     _Account.REVENUE: "용역매출",
+    _Account.DISCOUNTS: "매출에누리",
     _Account.PROMOTIONS: "매출에누리",
     _Account.VAT_PAYABLE: "부가세예수금",
     _Account.PREPAYMENTS: "선수금",

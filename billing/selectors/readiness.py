@@ -12,6 +12,7 @@ from accounts.models import Customer, TaxProfile
 from accounts.selectors import seller_profile_in_force
 from billing.selectors.exchange import rate_in_force
 from billing.selectors.margins import margin_book, negative_margin
+from billing.selectors.terms import customers_with_minimum
 from catalog.models import Model
 from catalog.money import decimal_text
 from usage.models import QuarantinedEvent, UsageRollup
@@ -35,7 +36,7 @@ class Finding:
 
 def readiness(month: BillingMonth, *, on: date) -> list[Finding]:
     """What is missing or odd, with the identities in force on the day `on`: what stops a customer first."""
-    customers = list(customers_with_usage(month))
+    customers = list({one.pk: one for one in [*customers_with_usage(month), *customers_with_minimum(month)]}.values())
     findings = [
         *_identities(customers, on),
         *_rates(customers, month),

@@ -47,6 +47,7 @@ def invoice_dict(invoice: Invoice) -> dict[str, Any]:
                 "cost_usd": decimal_text(line.cost_usd),
                 **_terms(line, invoice.margin),
                 "amount_krw": line.amount_krw,
+                "discount_krw": line.discount_krw,
                 "promotion_krw": line.promotion_krw,
             }
             for line in invoice.lines.all()
@@ -163,6 +164,7 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
                 "cost_usd": decimal_text(line.cost_usd),
                 **_terms(line, bill.margin),
                 "amount_krw": line.amount_krw,
+                "discount_krw": line.discount_krw,
                 "promotion_krw": line.promotion_krw,
             }
             for line in bill.document_lines

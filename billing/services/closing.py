@@ -15,6 +15,7 @@ from billing.selectors.bills import compute_bill
 from billing.selectors.drafts import drafted_digests, require_approval
 from billing.selectors.facts import MonthFacts, load_facts
 from billing.selectors.previews import require_no_quarantine
+from billing.selectors.terms import customers_with_minimum
 from billing.services.issuing import (
     IssuingFacts,
     PlannedInvoice,
@@ -96,9 +97,9 @@ def finish_run(*, run: BillingRun, now: datetime) -> None:
 
 
 def _customers_to_close(month: BillingMonth) -> list[Customer]:
-    """Active customers that existed in the month, and any other that has usage in it."""
+    """Active customers that existed in the month, and any other that has usage in it or owes its minimum."""
     existing = Customer.objects.filter(status=Customer.Status.ACTIVE, created_at__lt=month.end_at)
-    chosen = {one.pk: one for one in [*existing, *customers_with_usage(month)]}
+    chosen = {one.pk: one for one in [*existing, *customers_with_usage(month), *customers_with_minimum(month)]}
     return [chosen[pk] for pk in sorted(chosen)]
 
 
@@ -153,7 +154,7 @@ def _decide(
         require_approval(item, bill, approved.get(item.pk))
     if bill is None:
         return _Decision(BillingPeriod.Outcome.NO_USAGE)
-    if bill.usage_krw == 0:
+    if bill.is_nothing:
         return _Decision(BillingPeriod.Outcome.NO_CHARGE)
     plan = plan_invoice(customer=customer, bill=bill, facts=issuing, now=now)
     return _Decision(BillingPeriod.Outcome.INVOICED, plan)

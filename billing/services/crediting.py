@@ -119,9 +119,9 @@ def reissue_invoice(*, invoice: Invoice, actor: str, now: datetime) -> Invoice:
 
 
 def creditable_krw(line: InvoiceLine) -> int:
-    """What of a line can still be taken back: billed after promotion, less what was credited."""
+    """What of a line can still be taken back: what it was billed at when all was taken off, less what was credited."""
     credited = line.credit_lines.aggregate(won=Sum("amount_krw"))["won"] or 0
-    return 0 if line.kind == InvoiceLine.Kind.PROMOTION else line.amount_krw - line.promotion_krw - credited
+    return max(line.amount_krw, 0) - line.discount_krw - line.promotion_krw - credited
 
 
 def _lines(invoice: Invoice, amounts_krw: Mapping[int, int]) -> list[tuple[InvoiceLine, int]]:

@@ -14,11 +14,11 @@ from django.db.models import F
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from accounts.services import record_audit
-from billing.errors import NotEnoughLeft, UnknownModel
+from billing.errors import NotEnoughLeft
 from billing.models import Invoice, PromotionalCredit, PromotionalCreditMove
 from billing.selectors.bills import BillPromotion
+from billing.selectors.terms import known_model_ids
 from billing.services.spending import refresh_spending
-from catalog.selectors import find_model
 from usage.models import BillingPeriod, UsageRollup
 from usage.periods import KST, BillingMonth
 from usage.selectors import open_quarantine
@@ -66,7 +66,7 @@ def grant_credit(
         priority=priority,
         valid_from=valid_from,
         expires_on=expires_on,
-        models_covered=None if models is None else _model_ids(models),
+        models_covered=None if models is None else known_model_ids(models),
         reason=reason,
         actor=actor,
         granted_at=now,
@@ -185,16 +185,3 @@ def _move(
     return PromotionalCreditMove.objects.create(
         credit=credit, kind=kind, amount_krw=amount_krw, invoice=invoice, reason=reason, actor=actor, moved_at=now
     )
-
-
-def _model_ids(names: Sequence[str]) -> list[str]:
-    """The models' own ids, each once."""
-    ids = set()
-    for name in names:
-        model = find_model(name.strip())
-        if model is None:
-            raise UnknownModel(f"there is no model {name[:200]!r}", field="models")
-        ids.add(model.model_id)
-    if not ids:
-        raise InvalidInput("models: name at least one, or none at all for every model", field="models")
-    return sorted(ids)

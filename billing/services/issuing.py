@@ -226,6 +226,7 @@ def _usage_lines(invoice: Invoice, bill: MonthBill) -> list[InvoiceLine]:
             basis=line.terms.basis.value,
             basis_usd=None if line.terms.basis is Basis.CATALOG else line.sold_usd,
             amount_krw=line.amount_krw,
+            discount_krw=line.discount_krw,
             promotion_krw=line.promotion_krw,
         )
         for position, line in enumerate(bill.lines, start=1)
@@ -237,24 +238,26 @@ def _adjustment_lines(invoice: Invoice, bill: MonthBill) -> list[InvoiceLine]:
         InvoiceLine(
             invoice=invoice,
             position=position,
-            kind=InvoiceLine.Kind.PROMOTION,
+            kind=adjustment.kind,
             month=bill.month.first_on,
-            model_name=promotion.credit.name,
-            promotional_credit=promotion.credit,
+            model_name=adjustment.name,
+            discount=adjustment.discount,
+            promotional_credit=adjustment.credit,
             requests=0,
             prompt_tokens=0,
             cache_read_tokens=0,
             completion_tokens=0,
             cost_usd=ZERO,
-            amount_krw=-promotion.amount_krw,
+            amount_krw=adjustment.amount_krw,
         )
-        for position, promotion in enumerate(bill.promotions, start=len(bill.lines) + 1)
+        for position, adjustment in enumerate(bill.adjustments, start=len(bill.lines) + 1)
     ]
 
 
 def _booking(invoice: Invoice, bill: MonthBill, *, actor: str) -> Booking:
     return invoice_booking(
         invoice=invoice,
+        discount_krw=bill.totals.discount_krw,
         promotion_krw=bill.totals.promotion_krw,
         occurred_on=bill.month.last_on,
         memo=f"{invoice.customer.name} {bill.month}",
@@ -335,6 +338,8 @@ def _document(
         tax_invoice_deadline_on=facts.dates.deadline_on,
         template_version=TEMPLATE_VERSION,
         prepaid_krw=prepaid_krw,
+        minimum_krw=bill.minimum_krw,
+        minimums=bill.minimums,
     )
 
 

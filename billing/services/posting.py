@@ -94,10 +94,12 @@ def post_transaction(
     return posted
 
 
-def invoice_booking(*, invoice: Invoice, promotion_krw: int, occurred_on: date, memo: str, actor: str) -> Booking:
-    """Debit the receivable with the total and promotions with what credit took off; credit revenue and VAT payable.
+def invoice_booking(
+    *, invoice: Invoice, discount_krw: int, promotion_krw: int, occurred_on: date, memo: str, actor: str
+) -> Booking:
+    """Debit the receivable with the total, discounts and promotions with what they took off; credit revenue and VAT payable.
 
-    Revenue stands gross: what was given away can be read from the books, and the two together are the supply.
+    Revenue stands gross: what was given away can be read from the books, and together they are the supply.
     """
     customer = invoice.customer
     return Booking(
@@ -108,8 +110,9 @@ def invoice_booking(*, invoice: Invoice, promotion_krw: int, occurred_on: date, 
         actor=actor,
         entries=[
             Posting(Account.RECEIVABLE, invoice.total_krw, customer),
+            Posting(Account.DISCOUNTS, discount_krw, customer),
             Posting(Account.PROMOTIONS, promotion_krw, customer),
-            Posting(Account.REVENUE, -(invoice.supply_krw + promotion_krw), customer),
+            Posting(Account.REVENUE, -(invoice.supply_krw + discount_krw + promotion_krw), customer),
             Posting(Account.VAT_PAYABLE, -invoice.vat_krw, customer),
         ],
     )

@@ -36,7 +36,7 @@ class InvoiceLinePage(CustomerPage):
 
     def get(self, request: HttpRequest, number: str, position: int) -> HttpResponse:
         invoice = get_object_or_404(issued_invoices(self.customer), number=number)
-        line = get_object_or_404(InvoiceLine, invoice=invoice, position=position)
+        line = get_object_or_404(InvoiceLine, invoice=invoice, position=position, model_id__isnull=False)
         explained = explain_line(invoice, line)
         events, older = _page(events_of_line(invoice, line), request.GET.get("after", ""))
         rows = [_row(explained, read) for read in EventReader(self.customer).read(events)]

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 
 from billing import formatting
-from billing.documents import InvoiceDocument
+from billing.documents import DocumentLine, InvoiceDocument
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.services.delivering import ensure_invoice_pdf
@@ -43,7 +43,7 @@ class InvoicePage(CustomerPage):
             "is_sandbox": settings.TAX_PROVIDER == "sandbox",
             "has_cache": any(line.cache_read_tokens for line in document.usage_lines),
             "has_months": any(line.month != document.month for line in document.usage_lines),
-            "promotions": [(line.model_name, line.amount_krw) for line in document.promotion_lines],
+            "adjustments": [_adjustment(line) for line in document.adjustment_lines],
             "formula": _formula(document),
             "statement": ensure_statement(invoice=invoice, now=self.now),
             **_lines(document),
@@ -63,6 +63,11 @@ class InvoicePdfPage(CustomerPage):
         response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
         response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name)
         return response
+
+
+def _adjustment(line: DocumentLine) -> dict[str, Any]:
+    """A line behind the usage, with the percentage where it is one."""
+    return {"line": line, "percent": "" if line.share is None else formatting.percent_text(line.share)}
 
 
 def _document(invoice: Invoice) -> InvoiceDocument:

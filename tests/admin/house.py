@@ -23,7 +23,9 @@ from billing.services.allocating import reverse_allocation, write_off_invoice
 from billing.services.correcting import propose_correction
 from billing.services.costing import accrue_upstream_cost, record_upstream_payment
 from billing.services.crediting import issue_credit_note
+from billing.services.discounting import add_discount
 from billing.services.granting import grant_credit, void_credit
+from billing.services.minimums import set_minimum
 from billing.services.paying import assign_payment, record_payment, reverse_payment
 from billing.services.prepaying import refund_prepayment, set_aside, withdraw_prepayment
 from billing.services.taxing import send_tax_invoice
@@ -132,6 +134,13 @@ def move_money(customer: Customer) -> None:
         prepayment=prepayment, amount_krw=19_000, reference="out-1", refunded_at=now, reason="x", actor=ACTOR
     )
     reverse_payment(payment=deposits[1], reason="반환", actor=ACTOR, now=now)
+    add_discount(
+        customer=customer, name="약정 할인", share=Decimal("0.1"), effective_from=date(2026, 12, 1), reason="x", actor=ACTOR,
+        now=now,
+    )  # fmt: skip
+    set_minimum(
+        customer=customer, amount_krw=100_000, effective_from=date(2026, 12, 16), reason="x", actor=ACTOR, now=now
+    )
     credit = grant_credit(
         customer=customer,
         name="첫 달 무료",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import count
 
 from accounts.models import Customer
 from billing.audit import check_books
-from billing.models import Invoice, Payment, PromotionalCredit
+from billing.models import Discount, Invoice, MonthlyMinimum, Payment, PromotionalCredit
+from billing.services.discounting import add_discount
 from billing.services.granting import grant_credit
+from billing.services.minimums import set_minimum
 from billing.services.paying import record_payment, top_up
+from catalog.models import Provider
 from tests.billing.factories import ACTOR
 from tests.billing.month import LATER, NOW, OCTOBER, close, open_house, tenant, use
 from usage.periods import BillingMonth
@@ -92,6 +96,55 @@ def grant(
         reason="test",
         actor=ACTOR,
         now=NOW,
+    )
+
+
+def cut(
+    customer: Customer,
+    *,
+    share: str | None = None,
+    won: int | None = None,
+    first: date = date(2026, 10, 1),
+    end: date | None = None,
+    models: list[str] | None = None,
+    provider: Provider | None = None,
+    name: str = "약정 할인",
+) -> Discount:
+    """A discount."""
+    return add_discount(
+        customer=customer,
+        name=name,
+        share=None if share is None else Decimal(share),
+        amount_krw=won,
+        effective_from=first,
+        effective_to=end,
+        models=models,
+        provider=provider,
+        reason="test",
+        actor=ACTOR,
+        now=NOW,
+    )
+
+
+def at_least(
+    customer: Customer,
+    won: int,
+    *,
+    first: date = date(2026, 10, 1),
+    end: date | None = None,
+    without_usage: bool = True,
+    now: datetime = NOW,
+) -> MonthlyMinimum:
+    """A monthly minimum."""
+    return set_minimum(
+        customer=customer,
+        amount_krw=won,
+        applies_without_usage=without_usage,
+        effective_from=first,
+        effective_to=end,
+        reason="test",
+        actor=ACTOR,
+        now=now,
     )
 
 

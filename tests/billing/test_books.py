@@ -26,6 +26,8 @@ CHECKS = [
     "prices_do_not_overlap",
     "events_are_on_lines",
     "amounts_agree",
+    "discounts_are_taken_as_agreed",
+    "minimums_are_charged",
     "one_invoice_per_month",
     "numbers_are_gapless",
     "guards_stand",

@@ -20,8 +20,10 @@ from billing.audit.money import balances_agree, credits_add_up, payments_add_up
 from billing.models import Allocation, Invoice, Payment, Prepayment, PromotionalCredit
 from billing.selectors.bills import month_bill
 from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
+from billing.services.discounting import add_discount
 from billing.services.exchange import set_rate
 from billing.services.granting import expire_credits, grant_credit, void_credit
+from billing.services.minimums import set_minimum
 from billing.services.paying import match_payment, refund_payment, reverse_payment
 from billing.services.prepaying import pay_from_prepayment, refund_prepayment, set_aside, withdraw_prepayment
 from tests.billing.factories import ACTOR
@@ -39,7 +41,7 @@ STEPS = st.lists(
             [
                 *("spend", "spend", "close", "grant", "prepay", "deposit", "match", "allocate", "pay_from_prepayment"),
                 *("set_aside", "withdraw", "refund", "refund_prepayment", "void", "expire", "reverse_payment"),
-                *("reverse_allocation", "write_off"),
+                *("reverse_allocation", "write_off", "discount", "minimum"),
             ]
         ),
         WON,
@@ -79,7 +81,7 @@ class World:
         preview = month_bill(self.customer, self.month)
         close(self.month, now=self.now)
         invoice = Invoice.objects.filter(customer=self.customer, month=self.month.first_on).first()
-        assert (preview is None) == (invoice is None)
+        assert (preview is None or preview.is_nothing) == (invoice is None)
         if preview is not None and invoice is not None:
             assert (invoice.supply_krw, invoice.total_krw) == (preview.totals.supply_krw, preview.totals.total_krw)
         self.month = self.month.next()
@@ -94,6 +96,33 @@ class World:
             expires_on=self.month.first_on + timedelta(days=which * 12),
             models=["acme/cent"] if which == 3 else None,
             priority=which % 3,
+            reason="x",
+            actor=ACTOR,
+            now=self.now,
+        )
+
+    def discount(self, won: int, which: int) -> None:
+        is_share = which % 2 == 0
+        add_discount(
+            customer=self.customer,
+            name="할인",
+            share=Decimal(won) / 100_000 if is_share else None,
+            amount_krw=None if is_share else won,
+            models=["acme/cent"] if which == 3 else None,
+            effective_from=self.month.first_on,
+            effective_to=self.month.next().first_on if which > 2 else None,
+            reason="x",
+            actor=ACTOR,
+            now=self.now,
+        )
+
+    def minimum(self, won: int, which: int) -> None:
+        set_minimum(
+            customer=self.customer,
+            amount_krw=won,
+            applies_without_usage=which % 2 == 0,
+            effective_from=self.month.first_on + timedelta(days=which * 4),
+            effective_to=self.month.last_on + timedelta(days=which * 10) if which > 2 else None,
             reason="x",
             actor=ACTOR,
             now=self.now,

@@ -1,0 +1,60 @@
+"""The terms of a customer's contract that change what its usage comes to. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Greatest
+
+from accounts.errors import InvalidInput
+from accounts.models import Customer
+from billing.errors import UnknownModel
+from billing.models import Discount, MonthlyMinimum
+from catalog.selectors import find_model
+from usage.periods import BillingMonth
+
+
+def discounts_of(customer_ids: Collection[int]) -> dict[int, list[Discount]]:
+    """Every discount that these customers have or had, by customer, the oldest first; whoever has none is left out.
+
+    Which one holds is decided line by line.
+    """
+    found: dict[int, list[Discount]] = {}
+    for row in Discount.objects.filter(customer__in=customer_ids).select_related("provider").order_by("pk"):
+        found.setdefault(row.customer_id, []).append(row)
+    return found
+
+
+def minimums_of(customer_ids: Collection[int]) -> dict[int, list[MonthlyMinimum]]:
+    """Every monthly minimum that these customers have or had, by customer; whoever has none is left out.
+
+    Which days one holds for is decided by month.
+    """
+    found: dict[int, list[MonthlyMinimum]] = {}
+    for row in MonthlyMinimum.objects.filter(customer__in=customer_ids).order_by("effective_from"):
+        found.setdefault(row.customer_id, []).append(row)
+    return found
+
+
+def customers_with_minimum(month: BillingMonth) -> QuerySet[Customer]:
+    """The customers that owe something for that month even if they use nothing."""
+    rows = MonthlyMinimum.objects.filter(
+        Q(effective_to__isnull=True) | Q(effective_to__gt=Greatest(F("effective_from"), month.first_on)),
+        applies_without_usage=True,
+        effective_from__lte=month.last_on,
+    )
+    return Customer.objects.filter(pk__in=rows.values("customer_id"))
+
+
+def known_model_ids(names: Sequence[str]) -> list[str]:
+    """The own ids of models named by id, slug or alias, each once. Raises UnknownModel, InvalidInput for none at all."""
+    ids = set()
+    for name in names:
+        model = find_model(name.strip())
+        if model is None:
+            raise UnknownModel(f"there is no model {name[:200]!r}", field="models")
+        ids.add(model.model_id)
+    if not ids:
+        raise InvalidInput("models: name at least one, or none at all for every model", field="models")
+    return sorted(ids)
