@@ -13,7 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from catalog.models import Price
 from catalog.money import EXACT, ZERO
@@ -34,29 +34,59 @@ _SUMMED = (
     "images",
     "web_searches",
 )
-_DAY = "(occurred_at AT TIME ZONE 'Asia/Seoul')::date"
-_MINUTE = "(extract(hour FROM at_utc) * 60 + extract(minute FROM at_utc))::int"
-# Rated quarantined events carry their price in their quarantine row; withdrawn ones carry none any more.
-_SUMS = """
-WITH effective AS (
-    SELECT event.customer_id, event.occurred_at, event.occurred_at AT TIME ZONE 'UTC' AS at_utc,
-           date_trunc('month', event.occurred_at AT TIME ZONE 'Asia/Seoul')::date AS month,
-           coalesce(event.model_id, held.model_id) AS model_id, coalesce(event.price_id, held.price_id) AS price_id,
-           coalesce(event.cost_usd, held.cost_usd) AS cost_usd, {columns}
-    FROM usage_event AS event
-    LEFT JOIN usage_quarantinedevent AS held
-      ON event.price_id IS NULL AND held.customer_id = event.customer_id AND held.event_id = event.event_id
-     AND held.status = 'rated'
-    WHERE event.billing_month = %(month)s AND event.occurred_at < %(end_at)s
-      AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s)
-      AND (event.price_id IS NOT NULL OR held.id IS NOT NULL)
-      AND (%(price)s::bigint IS NULL OR coalesce(event.price_id, held.price_id) = %(price)s)
-      AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS gone
-                      WHERE gone.customer_id = event.customer_id AND gone.event_id = event.event_id)
+_DAY = "(event.occurred_at AT TIME ZONE 'Asia/Seoul')::date"
+_MINUTE = (
+    "(extract(hour FROM event.occurred_at AT TIME ZONE 'UTC') * 60"
+    " + extract(minute FROM event.occurred_at AT TIME ZONE 'UTC'))::int"
 )
-SELECT customer_id, month, model_id, price_id, {day}, min(occurred_at), min(prompt_tokens), count(*), sum(cost_usd),
-       {sums}
-FROM effective GROUP BY customer_id, month, model_id, price_id, 5, {tier}, {window}
+# One part of the sums. The month's own events, which are nearly all, are read once in whatever order they lie, without a
+# join: what was decided about few of them is added and taken away afterwards.
+_PART = """
+SELECT event.customer_id, {month} AS month, {model} AS model_id, {price} AS price_id, {day} AS day, {tier} AS tier,
+       {slot} AS slot, min(event.occurred_at) AS at, min(event.prompt_tokens) AS prompt,
+       {sign} count(*) AS requests, {sign} sum({cost}) AS cost_usd, {sums}
+FROM {source}
+WHERE event.billing_month = %(month)s AND {price} IS NOT NULL
+  AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s)
+  AND (%(price)s::bigint IS NULL OR {price} = %(price)s) AND {condition}
+GROUP BY event.customer_id, {keys}
+"""
+_MONTH = "date_trunc('month', event.occurred_at AT TIME ZONE 'Asia/Seoul')::date"
+_OWN = {
+    "month": "%(month)s::date",
+    "model": "event.model_id",
+    "price": "event.price_id",
+    "cost": "event.cost_usd",
+    "source": "usage_event AS event",
+    "sign": "",
+    "condition": "event.occurred_at >= %(start_at)s AND event.occurred_at < %(end_at)s",
+}
+_LATE = _OWN | {"month": _MONTH, "condition": "event.occurred_at < %(start_at)s"}
+# Rated quarantined events carry their price in their quarantine row.
+_AT_EVENT = """ON event.customer_id = {row}.customer_id AND event.occurred_at = {row}.occurred_at
+     AND event.event_id = {row}.event_id"""
+_RATED = _OWN | {
+    "month": _MONTH,
+    "model": "held.model_id",
+    "price": "held.price_id",
+    "cost": "held.cost_usd",
+    "source": f"usage_quarantinedevent AS held JOIN usage_event AS event {_AT_EVENT.format(row='held')}",
+    "condition": "event.price_id IS NULL AND held.status = 'rated' AND event.occurred_at < %(end_at)s",
+}
+_WITHDRAWN = {
+    "month": _MONTH,
+    "model": "coalesce(event.model_id, held.model_id)",
+    "price": "coalesce(event.price_id, held.price_id)",
+    "cost": "coalesce(event.cost_usd, held.cost_usd)",
+    "source": f"""usage_withdrawnevent AS gone JOIN usage_event AS event {_AT_EVENT.format(row="gone")}
+LEFT JOIN usage_quarantinedevent AS held
+  ON held.customer_id = gone.customer_id AND held.event_id = gone.event_id AND held.status = 'rated'""",
+    "sign": "-",
+    "condition": "event.occurred_at < %(end_at)s",
+}
+_SUMS = """
+SELECT customer_id, month, model_id, price_id, day, min(at), min(prompt), sum(requests)::bigint, sum(cost_usd), {sums}
+FROM ({parts}) AS part GROUP BY customer_id, month, model_id, price_id, day, tier, slot HAVING sum(requests) > 0
 """
 _EVENTS = """
 SELECT event.occurred_at, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date, coalesce(event.model_id, held.model_id),
@@ -70,6 +100,8 @@ WHERE event.customer_id = %(customer)s AND event.billing_month = %(month)s AND e
   AND NOT EXISTS (SELECT FROM usage_withdrawnevent AS gone
                   WHERE gone.customer_id = event.customer_id AND gone.event_id = event.event_id)
 """
+#: Enough for the sums of some hundred thousand groups: otherwise all events of the month are sorted, on disk.
+_WORK_MEMORY = "SET LOCAL work_mem = '256MB'"
 
 
 @dataclass(frozen=True)
@@ -102,17 +134,20 @@ def repriced_sums(
     """
     sheets = {**_sheets(), **(corrections or {})}
     tiers = {pk: sheet for pk, sheet in sheets.items() if sheet.overrides}
+    thresholds = {pk: sheet.thresholds for pk, sheet in tiers.items()}
+    edges = {pk: sheet.window_edges for pk, sheet in tiers.items()}
     statement = _SUMS.format(
-        columns=", ".join(f"event.{name}" for name in _SUMMED),
-        sums=", ".join(f"sum({name})" for name in _SUMMED),
-        tier=_bucket({pk: sheet.thresholds for pk, sheet in tiers.items()}, "prompt_tokens - 1"),
-        day=_DAY if by_day else "NULL::date",
-        window=_bucket({pk: sheet.window_edges for pk, sheet in tiers.items()}, _MINUTE),
+        parts=" UNION ALL ".join(
+            _part(kind, thresholds, edges, by_day=by_day) for kind in (_OWN, _LATE, _RATED, _WITHDRAWN)
+        ),
+        sums=", ".join(f"sum({name})::bigint" for name in _SUMMED),
     )
     sums: dict[tuple[int, date, int, int, date], list[Decimal | int]] = {}
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_WORK_MEMORY)
         parameters = {
             "month": billing_month.first_on,
+            "start_at": billing_month.start_at,
             "end_at": billing_month.end_at,
             "customer": customer_id,
             "price": price_id,
@@ -196,11 +231,33 @@ def _sheets() -> dict[int, PriceSheet]:
     return {pk: PriceSheet.parse(components, overrides) for pk, components, overrides in rows.iterator()}
 
 
-def _bucket(edges: dict[int, tuple[int, ...]], value: str) -> str:
+def _part(
+    kind: Mapping[str, str],
+    thresholds: dict[int, tuple[int, ...]],
+    edges: dict[int, tuple[int, ...]],
+    *,
+    by_day: bool,
+) -> str:
+    """One part of the sums. What is constant is no key: the planner would take its every value for another group."""
+    tier = _bucket(thresholds, "event.prompt_tokens - 1", price=kind["price"])
+    slot = _bucket(edges, _MINUTE, price=kind["price"])
+    day = _DAY if by_day else "NULL::date"
+    varying = [text for text in (kind["month"], day, tier, slot) if "event." in text]
+    return _PART.format(
+        **kind,
+        day=day,
+        tier=tier,
+        slot=slot,
+        sums=", ".join(f"{kind['sign']} sum(event.{name}) AS {name}" for name in _SUMMED),
+        keys=", ".join([kind["model"], kind["price"], *varying]),
+    )
+
+
+def _bucket(edges: dict[int, tuple[int, ...]], value: str, *, price: str) -> str:
     """SQL that numbers the stretch between two edges in which `value` lies, by price; whole numbers only go into it."""
     cases = [
         f"WHEN {pk:d} THEN width_bucket(({value})::bigint, ARRAY[{', '.join(f'{edge:d}' for edge in found)}]::bigint[])"
         for pk, found in sorted(edges.items())
         if found
     ]
-    return f"CASE price_id {' '.join(cases)} ELSE 0 END" if cases else "0::int"
+    return f"CASE {price} {' '.join(cases)} ELSE 0 END" if cases else "0::int"
