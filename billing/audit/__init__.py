@@ -10,6 +10,7 @@ from django.db.models import Sum
 from billing.audit.discounts import discounts_are_taken_as_agreed
 from billing.audit.minimums import minimums_are_charged
 from billing.audit.money import balances_agree, credit_notes_add_up, credits_add_up, payments_add_up
+from billing.audit.terms import lines_sell_on_their_terms
 from billing.documents import DocumentError, InvoiceDocument
 from billing.models import Invoice
 from catalog.money import Rounding, round_won, vat_won
@@ -100,6 +101,7 @@ def check_books() -> list[CheckResult]:
         *check_usage(),
         _run("events_are_on_lines", _events_on_lines),
         _run("amounts_agree", _amounts_agree),
+        _run("lines_sell_on_their_terms", lines_sell_on_their_terms),
         _run("discounts_are_taken_as_agreed", discounts_are_taken_as_agreed),
         _run("minimums_are_charged", minimums_are_charged),
         _run("one_invoice_per_month", _one_invoice_each),
@@ -128,15 +130,18 @@ def _run(name: str, check: Callable[[], Iterator[str | None]]) -> CheckResult:
 EVENTS_AGAINST_LINES = """
 WITH used AS (
     SELECT customer_id, billing_month, date_trunc('month', day::timestamp)::date AS month, model_id,
-           sum(requests) AS requests, sum(cost_usd) AS cost_usd
+           sum(requests) AS requests, sum(cost_usd) AS cost_usd, sum(upstream_basis_usd) AS upstream,
+           sum(higher_basis_usd) AS higher
     FROM usage_usagerollup GROUP BY 1, 2, 3, 4
 ), billed AS (
-    SELECT i.customer_id, i.month AS billing_month, l.month, l.model_id, l.requests, l.cost_usd, i.number
+    SELECT i.customer_id, i.month AS billing_month, l.month, l.model_id, l.requests, l.cost_usd, i.number,
+           l.basis, coalesce(l.basis_usd, l.cost_usd) AS sold_usd
     FROM billing_invoiceline l JOIN billing_invoice i ON i.id = l.invoice_id
     WHERE i.status IN ('issued', 'paid') AND l.model_id IS NOT NULL
 )
 SELECT coalesce(u.customer_id, b.customer_id), coalesce(u.billing_month, b.billing_month), b.number,
-       coalesce(u.model_id, b.model_id), p.status, p.outcome, u.requests, b.requests, u.cost_usd, b.cost_usd
+       coalesce(u.model_id, b.model_id), p.status, p.outcome, u.requests, b.requests, u.cost_usd, b.cost_usd,
+       b.sold_usd = CASE b.basis WHEN 'upstream' THEN u.upstream WHEN 'higher' THEN u.higher ELSE u.cost_usd END
 FROM used u
 FULL JOIN billed b USING (customer_id, billing_month, month, model_id)
 LEFT JOIN usage_billingperiod p
@@ -149,15 +154,13 @@ def _events_on_lines() -> Iterator[str | None]:
     """Rollups (item 3 holds them against the raw events) against lines: billed exactly once, or rightly not at all."""
     with connection.cursor() as cursor:
         cursor.execute(EVENTS_AGAINST_LINES)
-        for customer, month, number, model, status, outcome, used, billed, cost, line_cost in cursor:
+        for customer, month, number, model, status, outcome, used, billed, cost, line_cost, is_sold in cursor:
             where = f"customer {customer}, {month:%Y-%m}, model {model}"
             if status == "closed" and outcome == "invoiced":
-                agrees = used == billed and cost == line_cost
-                yield (
-                    None
-                    if agrees
-                    else f"{where}: {used} events on USD {cost}, invoice {number} says {billed} on {line_cost}"
-                )
+                if used != billed or cost != line_cost:
+                    yield f"{where}: {used} events on USD {cost}, invoice {number} says {billed} on {line_cost}"
+                else:
+                    yield None if is_sold else f"{where}: invoice {number} sells another amount than its basis comes to"
             elif status == "closed" and outcome == "no_usage":
                 yield f"{where}: {used} events in a month that was closed as without usage"
             else:

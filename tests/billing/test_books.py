@@ -26,6 +26,7 @@ CHECKS = [
     "prices_do_not_overlap",
     "events_are_on_lines",
     "amounts_agree",
+    "lines_sell_on_their_terms",
     "discounts_are_taken_as_agreed",
     "minimums_are_charged",
     "one_invoice_per_month",

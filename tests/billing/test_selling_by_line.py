@@ -358,3 +358,27 @@ def test_the_database_wants_a_basis_with_its_dollars(gaon: Customer, columns: di
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         InvoiceLine.objects.filter(pk=line.pk).update(**columns)
+
+
+def test_the_books_know_when_a_line_sells_something_else(gaon: Customer) -> None:
+    rule("0.2", customer=gaon, basis=Basis.HIGHER)
+    charged(gaon, "a", "1.2")
+    close()
+    assert violations() == []
+    number = Invoice.objects.get().number
+    for statement, found in (
+        ("UPDATE billing_invoiceline SET margin = 0.3", f"{number}: line 1 has other terms than the document"),
+        (
+            "UPDATE billing_invoiceline SET basis = 'upstream'",
+            f"{number}: line 1 has other terms than the document",
+        ),
+        (
+            "UPDATE usage_usagerollup SET higher_basis_usd = 1.3",
+            f"invoice {number} sells another amount than its basis comes to",
+        ),
+    ):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(statement)
+            assert any(found in text for text in violations())
+            transaction.set_rollback(True)

@@ -18,17 +18,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Customer
+from billing.models import MarginRule
 from billing.models.ledger import LedgerEntry, LedgerTransaction
 from billing.selectors.spending import available_krw, recount
 from billing.services.posting import Posting, post_transaction
 from billing.services.spending import refresh_spending
+from catalog.models import Model
 from gateway.adapters import Knowledge, Question, Told
 from gateway.audit import check_gateway
 from gateway.calls import Admission, Caller, CallRequest
 from gateway.models import GatewayCall
 from gateway.services.admitting import admit_calls
 from gateway.services.sweeping import sweep_calls
-from tests.gateway.money import ACTOR, NOW, account, admit, caller, forget, outcome, request, settle, shop, usage
+from tests.gateway.money import (
+    ACTOR,
+    MODEL,
+    NOW,
+    account,
+    admit,
+    caller,
+    forget,
+    outcome,
+    request,
+    settle,
+    shop,
+    usage,
+)
 from tests.gateway.test_sweep import upstream
 from tests.usage.factories import violations
 from usage.models import UsageEvent
@@ -169,6 +184,31 @@ def test_recounts_meanwhile_lose_nothing() -> None:
     row = account(who)
     assert (row.held_krw, row.unbilled_usd) == (0, Decimal("1.2"))
     assert recount([who.customer_id], at=NOW)[who.customer_id].unbilled_usd == Decimal("1.2")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_terms_that_change_meanwhile_lose_nothing() -> None:
+    """What is added goes by the terms that the last recount went by, whoever comes first."""
+    shop()
+    who = caller(limit_krw=1_000_000)
+    december = {"margin": Decimal("0.5"), "effective_from": date(2026, 12, 1), "created_by": ACTOR}
+    MarginRule.objects.create(model=Model.objects.get(model_id=MODEL), **december)
+
+    def work(place: int) -> None:
+        for turn in range(12):
+            if place == 0:
+                refresh_spending(customer_ids=[who.customer_id], now=NOW + timedelta(days=11 * (turn % 2)))
+            else:
+                call = request(who)
+                admit(call)
+                settle(outcome(call))
+
+    in_parallel(work, 4)
+    row, counted = account(who), recount([who.customer_id], at=NOW)[who.customer_id]
+    assert (row.held_krw, row.unbilled_krw) == (0, 2 * 36 * 22)  # the last recount was of December
+    assert (row.unbilled_usd, row.unbilled_by_model_krw) == (counted.unbilled_usd, counted.unbilled_by_model_krw)
+    refresh_spending(customer_ids=[who.customer_id], now=NOW)
+    assert account(who).unbilled_krw == 36 * 22
 
 
 STEPS = st.lists(
