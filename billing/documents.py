@@ -667,3 +667,18 @@ _TOP_UP = _object(
     TopUpDocument,
     _readers_of(TopUpDocument, bank=_object(BankAccount, _readers_of(BankAccount)), amount_krw=_optional(_integer)),
 )
+
+
+def plain_members(document: Any) -> dict[str, Any]:
+    """A document's members for a JSON column, for documents that stand in modules of their own."""
+    plain = _plain(document)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def reader_of(cls: type[Any], *, parts: Mapping[str, type[Any]], lists: Mapping[str, type[Any]]) -> Reader:
+    """What reads such a document back: `parts` are members that are one dataclass, `lists` tuples of one."""
+    special = {name: _object(part, _readers_of(part)) for name, part in parts.items()}
+    special |= {name: _list_of(_object(part, _readers_of(part))) for name, part in lists.items()}
+    special |= {member.name: _optional(_date) for member in fields(cls) if member.type == "date | None"}
+    return _object(cls, _readers_of(cls, **special))

@@ -84,6 +84,18 @@ class TaxOutcomeUnknown(NotReady):
     code = "tax_outcome_unknown"
 
 
+class TaxOriginalNotIssued(NotReady):
+    """An amended tax invoice names the approval number of the one that it amends, which has none yet."""
+
+    code = "tax_original_not_issued"
+
+
+class NotResendable(Conflict):
+    """The delivery is no mail, did not come back, or was sent again already."""
+
+    code = "not_resendable"
+
+
 class RatesUnavailable(NotReady):
     """The publisher of exchange rates can't be asked or doesn't answer as agreed; nothing was guessed."""
 

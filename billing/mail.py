@@ -1,4 +1,5 @@
-"""Our mails: the one that brings an invoice (text, HTML and the PDF, made of the frozen document), and alerts.
+"""Our mails: those that bring an invoice or a credit note (text, HTML and the PDF, made of the frozen document), those that
+say that an invoice is void or a prepayment low, and alerts.
 
 The wording stands in `templates/emails/<locale>/` as it is (see docs/adr/0002); templates are given text only.
 """
@@ -17,33 +18,50 @@ from django.template import Context, Engine
 from billing import formatting
 from billing.documents import InvoiceDocument, TopUpDocument
 from billing.formatting import date_text, deadline_text, month_text, one_line
-from billing.models import Alert
+from billing.models import Alert, InvoiceVoid
+from billing.notes import CreditNoteDocument
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _ENGINE = Engine(dirs=[str(_TEMPLATES)])
 # Mail programs drop style sheets, so the rules go onto the elements; what remains is the dark-mode query.
 _INLINER = CSSInliner(keep_style_tags=False, keep_at_rules=True, load_remote_stylesheets=False)
 _ATTACHMENT_NAMES = {"ko": "청구서_{}.pdf", "en": "Invoice_{}.pdf"}
+_NOTE_NAMES = {"ko": "차감청구서_{}.pdf", "en": "Credit-note_{}.pdf"}
 
 
 def invoice_email(
-    document: InvoiceDocument, *, recipient: str, pdf: bytes, message_id: str, from_email: str
+    document: InvoiceDocument, *, recipient: str, pdf: bytes, message_id: str, from_email: str, replaces: str = ""
 ) -> EmailMultiAlternatives:
     """One message to one recipient, ready for Django's mail backend; nothing is sent here.
 
-    `message_id` is given, angle brackets included, so that a second attempt is recognised as the same mail.
+    `message_id` is given, angle brackets included, so that a second attempt is recognised as the same mail. `replaces` is
+    the number of the voided invoice that this one was issued instead of.
     """
-    message = EmailMultiAlternatives(
-        subject=one_line(_rendered("invoice.subject.txt", document)),
-        body=_rendered("invoice.txt", document),
-        from_email=from_email,
-        to=[recipient],
-        # RFC 3834: no out-of-office answers to a machine.
-        headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"},
-    )
-    message.attach_alternative(_INLINER.inline(_rendered("invoice.html", document)), "text/html")
+    content = _content(document) | {"replaces": one_line(replaces)}
+    message = _message(f"{document.locale}/invoice", content, recipient, message_id, from_email)
     message.attach(attachment_name(document), pdf, "application/pdf")
     return message
+
+
+def credit_note_email(
+    document: CreditNoteDocument, *, recipient: str, pdf: bytes, message_id: str, from_email: str
+) -> EmailMultiAlternatives:
+    """The mail that brings a credit note, as `invoice_email`."""
+    message = _message(f"{document.locale}/credit_note", _note_content(document), recipient, message_id, from_email)
+    message.attach(note_attachment_name(document), pdf, "application/pdf")
+    return message
+
+
+def void_email(
+    document: InvoiceDocument, *, void: InvoiceVoid, recipient: str, message_id: str, from_email: str
+) -> EmailMultiAlternatives:
+    """The mail that says that an invoice is void, and why."""
+    content = _content(document) | {
+        "voided_on": date_text(void.voided_on, document.locale),
+        "reason": one_line(void.reason),
+        "is_error": "yes" if void.amendment_code == "01" else "",
+    }
+    return _message(f"{document.locale}/void", content, recipient, message_id, from_email)
 
 
 def top_up_email(document: TopUpDocument, *, recipient: str, message_id: str, from_email: str) -> EmailMessage:
@@ -99,9 +117,52 @@ def attachment_name(document: InvoiceDocument) -> str:
     return _ATTACHMENT_NAMES[document.locale].format(re.sub(r"[^\w.-]+", "_", document.number))
 
 
-def _rendered(name: str, document: InvoiceDocument) -> str:
-    template = _ENGINE.get_template(f"emails/{document.locale}/{name}")
-    return template.render(Context(_content(document), autoescape=name.endswith(".html")))
+def note_attachment_name(document: CreditNoteDocument) -> str:
+    """ "차감청구서_CN-202612-0001.pdf" or "Credit-note_CN-202612-0001.pdf"."""
+    return _NOTE_NAMES[document.locale].format(re.sub(r"[^\w.-]+", "_", document.number))
+
+
+def _message(
+    name: str, content: dict[str, str], recipient: str, message_id: str, from_email: str
+) -> EmailMultiAlternatives:
+    """The message of the three templates of that name: subject, text, HTML."""
+
+    def rendered(kind: str) -> str:
+        template = _ENGINE.get_template(f"emails/{name}.{kind}")
+        return template.render(Context(content, autoescape=kind == "html"))
+
+    message = EmailMultiAlternatives(
+        subject=one_line(rendered("subject.txt")),
+        body=rendered("txt"),
+        from_email=from_email,
+        to=[recipient],
+        # RFC 3834: no out-of-office answers to a machine.
+        headers={"Message-ID": message_id, "Auto-Submitted": "auto-generated"},
+    )
+    message.attach_alternative(_INLINER.inline(rendered("html")), "text/html")
+    return message
+
+
+def _note_content(document: CreditNoteDocument) -> dict[str, str]:
+    """Everything the credit note's templates print, as text."""
+    locale = document.locale
+    return {
+        "seller_name": one_line(document.seller.name),
+        "seller_email": one_line(document.seller.email),
+        "seller_phone": one_line(document.seller_phone),
+        "buyer_name": one_line(document.buyer.name),
+        "number": one_line(document.number),
+        "issued_on": date_text(document.issued_on, locale),
+        "reason": one_line(document.reason),
+        "invoice_number": one_line(document.invoice_number),
+        "invoice_issued_on": date_text(document.invoice_issued_on, locale),
+        "month": month_text(document.invoice_month, locale),
+        "tax_deadline_on": "" if document.tax_deadline_on is None else date_text(document.tax_deadline_on, locale),
+        "supply": formatting.won_sign(document.supply_krw),
+        "vat": formatting.won_sign(document.vat_krw),
+        "total": formatting.won_sign(document.total_krw),
+        "left": formatting.won_sign(document.left_total_krw),
+    }
 
 
 def _content(document: InvoiceDocument) -> dict[str, str]:

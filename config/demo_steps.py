@@ -29,9 +29,10 @@ from billing.models import Delivery, Invoice, MarginRule, TaxInvoice
 from billing.selectors.exchange import newest_rate_for
 from billing.selectors.runs import invoice_dict
 from billing.selectors.tax_records import tax_invoice_dict
-from billing.services.delivering import deliver_due, ensure_invoice_pdf, issue_tax_invoice_late, message_id_of
+from billing.services.delivering import deliver_due, issue_tax_invoice_late, message_id_of
 from billing.services.exchange import set_rate
 from billing.services.margins import set_margin
+from billing.services.printing import ensure_invoice_pdf
 from catalog.services import sync_catalog
 from config.sample_month import sample_events
 from usage.periods import KST, BillingMonth
@@ -121,7 +122,8 @@ def _issue_late(say: Say, *, clock: Callable[[], datetime]) -> None:
     )
     for delivery in late.select_related("invoice__tax_invoice", "invoice__customer"):
         assert delivery.invoice is not None  # only an invoice has a tax invoice
-        if delivery.invoice.tax_invoice.deadline_on < clock().astimezone(KST).date():
+        deadline_on = delivery.invoice.tax_invoice.deadline_on
+        if deadline_on is not None and deadline_on < clock().astimezone(KST).date():
             issue_tax_invoice_late(
                 delivery=delivery,
                 actor=ACTOR,

@@ -113,7 +113,7 @@ def invoice_state(invoice: Invoice, *, today: date | None = None) -> State:
 
 def tax_invoice_state(tax_invoice: TaxInvoice | None) -> State:
     """How far the 세금계산서 has come, in the words of the one who waits for it."""
-    if tax_invoice is None:
+    if tax_invoice is None or tax_invoice.status == TaxInvoice.Status.WITHDRAWN:
         return State(_("None"))
     if tax_invoice.status == TaxInvoice.Status.ISSUED:
         if tax_invoice.nts_status == TaxInvoice.NtsStatus.REJECTED:

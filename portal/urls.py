@@ -6,6 +6,7 @@ from django.views.i18n import set_language
 
 from portal.views.balance import BalancePage, StatementCsvPage
 from portal.views.consumption import UsagePage
+from portal.views.credit_notes import CreditNotePage, CreditNotePdfPage
 from portal.views.dashboard import DashboardPage
 from portal.views.explanation import InvoiceLinePage, InvoiceStatementPage
 from portal.views.invoices import InvoicePage, InvoicePdfPage, InvoicesPage
@@ -28,6 +29,8 @@ customer_pages = [
     path("invoices/<slug:number>.ndjson", InvoiceStatementPage.as_view(), name="invoice_statement"),
     path("invoices/<slug:number>/lines/<int:position>/", InvoiceLinePage.as_view(), name="invoice_line"),
     path("invoices/<slug:number>/", InvoicePage.as_view(), name="invoice"),
+    path("credit-notes/<slug:number>.pdf", CreditNotePdfPage.as_view(), name="credit_note_pdf"),
+    path("credit-notes/<slug:number>/", CreditNotePage.as_view(), name="credit_note"),
 ]
 
 urlpatterns = [

@@ -10,8 +10,16 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-#: 일반 세금계산서, the only type issued so far. Corrections (0201) are documents of their own.
+#: 일반 세금계산서. The first two digits of a type are its class, the last two its kind, which an amendment keeps.
 TYPE_CODE = "0101"
+TYPE_CODES = (TYPE_CODE,)
+#: 수정세금계산서, the class of a document that amends another.
+AMENDING_CLASS = "02"
+#: 수정사유: 착오정정, 공급가액 변동, 환입, 계약의 해제, 내국신용장 사후개설, 이중발급.
+ERROR, SUPPLY_CHANGED, RETURNED, CANCELLED, LETTER_OF_CREDIT, DUPLICATE = "01", "02", "03", "04", "05", "06"
+AMENDMENT_CODES = (ERROR, SUPPLY_CHANGED, RETURNED, CANCELLED, LETTER_OF_CREDIT, DUPLICATE)
+#: They only take back; the tax office refuses an amount above zero under them.
+TAKING_BACK = (RETURNED, CANCELLED, DUPLICATE)
 PURPOSE_CODES = ("01", "02")  # 영수 (paid), 청구 (to be paid)
 BUSINESS, FOREIGN = "01", "03"  # BusinessTypeCode; 02, a private person's resident number, is never accepted here
 FOREIGN_REGISTRATION_NO = "9999999999999"
@@ -75,7 +83,9 @@ class TaxLine:
 class TaxDocument:
     """An electronic tax invoice with all mandatory fields. Amounts are whole won; `write_date_on` is the 작성일자.
 
-    Raises TaxDocumentError naming the first field that a provider or the tax office would refuse.
+    One that amends another is of class 02 and carries why as `amendment_code`; its amounts may be negative, all of one sign.
+    Which one it amends, the provider is told beside it. Raises TaxDocumentError naming the first field that a provider or
+    the tax office would refuse.
     """
 
     type_code: str
@@ -89,10 +99,18 @@ class TaxDocument:
     tax_krw: int
     total_krw: int
     remark: str = ""
+    amendment_code: str = ""
+
+    @property
+    def is_amendment(self) -> bool:
+        """Whether it amends another document."""
+        return self.type_code[:2] == AMENDING_CLASS
 
     def __post_init__(self) -> None:
-        if self.type_code != TYPE_CODE:
-            raise TaxDocumentError("type_code", f"only {TYPE_CODE} is issued, not {self.type_code!r}")
+        if self.type_code not in TYPE_CODES and self.type_code not in map(amending_type, TYPE_CODES):
+            raise TaxDocumentError("type_code", f"{self.type_code!r} is none of those issued here")
+        if self.amendment_code not in (AMENDMENT_CODES if self.is_amendment else ("",)):
+            raise TaxDocumentError("amendment_code", "an amended tax invoice and no other says why, 01 to 06")
         if self.purpose_code not in PURPOSE_CODES:
             raise TaxDocumentError("purpose_code", f"{self.purpose_code!r} is none of {', '.join(PURPOSE_CODES)}")
         _require_party(self.supplier, "supplier")
@@ -134,8 +152,12 @@ class TaxDocument:
         for name in ("supply_krw", "tax_krw", "total_krw"):
             amount = getattr(self, name)
             _require_won(amount, name)
-            if amount < 0:
+            if amount < 0 and not self.is_amendment:
                 raise TaxDocumentError(name, "an ordinary tax invoice is never negative; that is a correction")
+        if self.supply_krw * self.tax_krw < 0:
+            raise TaxDocumentError("tax_krw", "supply and tax have different signs")
+        if self.amendment_code in TAKING_BACK and self.supply_krw >= 0:
+            raise TaxDocumentError("supply_krw", f"an amendment of code {self.amendment_code} only takes back")
         if self.supply_krw != sum(line.supply_krw for line in self.lines):
             raise TaxDocumentError("supply_krw", "the lines do not add up to the supply")
         if self.tax_krw != sum(line.tax_krw for line in self.lines):
@@ -146,6 +168,11 @@ class TaxDocument:
             raise TaxDocumentError(
                 "tax_krw", f"more than {TAX_TOLERANCE_KRW:,} won away from ten percent of the supply"
             )
+
+
+def amending_type(type_code: str) -> str:
+    """The type of a document that amends one of that type: 0101 -> 0201."""
+    return AMENDING_CLASS + type_code[2:]
 
 
 def require_key(key: str) -> None:

@@ -28,7 +28,10 @@ class ProviderRejected(ProviderError):
 
 
 class ProviderUnavailable(ProviderError):
-    """Not reached, or answered that it can't work now; nothing was issued."""
+    """Not reached, or answered that it can't work now; nothing was issued.
+
+    So does a provider that amends only what it has transmitted already: the next attempt may come after that.
+    """
 
 
 class OutcomeUnknown(ProviderError):
@@ -59,6 +62,8 @@ class Snapshot:
     supply_krw: int
     tax_krw: int
     total_krw: int
+    #: Of the tax invoice that it amends (당초승인번호); empty on an ordinary one.
+    original_approval_no: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,9 @@ class TaxInvoiceProvider(Protocol):
 
     def issue(self, doc: TaxDocument, *, key: str) -> Issued:
         """Issue under a key that stays the same over retries. Raises any ProviderError."""
+
+    def issue_amendment(self, doc: TaxDocument, *, key: str, original_approval_no: str) -> Issued:
+        """Issue a document that amends the one of that approval number, as `issue` does. Raises any ProviderError."""
 
     def lookup(self, key: str) -> Snapshot | None:
         """What is held under the key; None when nothing is. This is the truth after an unknown outcome."""

@@ -74,6 +74,17 @@ class SandboxProvider:
             ) from None
 
     def issue(self, doc: TaxDocument, *, key: str) -> Issued:
+        return self._issue(doc, key=key)
+
+    def issue_amendment(self, doc: TaxDocument, *, key: str, original_approval_no: str) -> Issued:
+        if not SandboxTaxDocument.objects.filter(approval_no=original_approval_no).exists():
+            # ERR011 of the tax office.
+            raise ProviderRejected(
+                code="sandbox_no_original", field="original_approval_no", message="no such document was issued here"
+            )
+        return self._issue(doc, key=key, original_approval_no=original_approval_no)
+
+    def _issue(self, doc: TaxDocument, *, key: str, original_approval_no: str = "") -> Issued:
         require_key(key)
         behaviour = _tagged(doc.buyer.email) or self._behaviour
         if behaviour is Behaviour.UNAVAILABLE:
@@ -82,7 +93,8 @@ class SandboxProvider:
             raise ProviderRejected(
                 code="sandbox_rejected", field="buyer.registration_no", message="the sandbox plays a refusal"
             )
-        kept = _keep(doc, key=key, accepted_at=self._clock())
+        payload = _payload(doc) | {"original_approval_no": original_approval_no}
+        kept = _keep(doc, payload=payload, key=key, accepted_at=self._clock())
         if behaviour is Behaviour.TIMEOUT_AFTER_ACCEPT:
             raise OutcomeUnknown("the sandbox accepted and then plays silence")
         return Issued(approval_no=kept.approval_no, issued_at=kept.accepted_at)
@@ -102,6 +114,7 @@ class SandboxProvider:
             supply_krw=kept.payload["supply_krw"],
             tax_krw=kept.payload["tax_krw"],
             total_krw=kept.payload["total_krw"],
+            original_approval_no=kept.payload.get("original_approval_no", ""),
         )
 
     def preflight(self) -> Health:
@@ -115,10 +128,10 @@ def _tagged(email: str) -> Behaviour | None:
     return next((_TAGS[tag] for tag in tags if tag in _TAGS), None)
 
 
-def _keep(doc: TaxDocument, *, key: str, accepted_at: datetime) -> SandboxTaxDocument:
+def _keep(doc: TaxDocument, *, payload: dict[str, Any], key: str, accepted_at: datetime) -> SandboxTaxDocument:
     try:
         with transaction.atomic(durable=True):
-            kept = SandboxTaxDocument.objects.create(key=key, payload=_payload(doc), accepted_at=accepted_at)
+            kept = SandboxTaxDocument.objects.create(key=key, payload=payload, accepted_at=accepted_at)
             # 작성일자, issuing system, serial: eight characters each.
             kept.approval_no = f"{doc.write_date_on:%Y%m%d}{SYSTEM_NO}{kept.pk:08d}"
             kept.save(update_fields=["approval_no"])

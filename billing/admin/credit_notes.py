@@ -6,18 +6,28 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin import CustomerFilter, Operation, OperationForm, ReadOnlyAdmin, ReadOnlyInline, ReasonForm, list_url
 from accounts.admin.operating import ServiceAddMixin
 from billing.formatting import won
-from billing.models import CreditNote, CreditNoteLine, Invoice, PriceCorrection
+from billing.models import CreditNote, CreditNoteLine, CreditNotePdf, Delivery, Invoice, PriceCorrection, TaxInvoice
+from billing.pdf import RenderingError
 from billing.selectors.corrections import correction_differences
+from billing.selectors.credit_notes import creditable_krw
 from billing.services.correcting import approve_correction, propose_correction, withdraw_correction
-from billing.services.crediting import creditable_krw, issue_credit_note, reissue_invoice, void_invoice
+from billing.services.crediting import issue_credit_note, reissue_invoice, void_invoice
+from billing.services.printing import ensure_credit_note_pdf
 from catalog.models import Price
 
 _AMOUNT = re.compile(r"\s*(\d{1,4})\s*[:=]\s*([\d,]{1,15})\s*")
@@ -37,6 +47,10 @@ class CreditForm(ReasonForm):
     )
     amendment_code = forms.ChoiceField(label=gettext_lazy("Reason code"), choices=CreditNote.Amendment.choices)
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["reason"].help_text = _("The customer reads it.")
+
     def evidence(self) -> list[tuple[str, str]]:
         if self.row is None:
             return []
@@ -52,6 +66,19 @@ class CreditForm(ReasonForm):
                 raise forms.ValidationError(_("%(text)s is not a line number and an amount.") % {"text": text[:60]})
             amounts[int(found[1])] = int(found[2].replace(",", ""))
         return amounts
+
+
+class VoidForm(ReasonForm):
+    """Why, for the tax office and for the customer."""
+
+    amendment_code = forms.ChoiceField(
+        label=gettext_lazy("Reason code"),
+        choices=[one for one in CreditNote.Amendment.choices if one[0] != CreditNote.Amendment.SUPPLY_CHANGED],
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["reason"].help_text = _("The customer reads it.")
 
 
 def _credit(invoice: Invoice, answers: dict[str, Any], actor: str) -> str:
@@ -70,7 +97,13 @@ def _credit(invoice: Invoice, answers: dict[str, Any], actor: str) -> str:
 
 
 def _void(invoice: Invoice, answers: dict[str, Any], actor: str) -> str:
-    void_invoice(invoice=invoice, reason=answers["reason"], actor=actor, now=timezone.now())
+    void_invoice(
+        invoice=invoice,
+        reason=answers["reason"],
+        actor=actor,
+        now=timezone.now(),
+        amendment_code=answers["amendment_code"],
+    )
     return _("%(number)s is void; what had paid it is free again.") % {"number": invoice.number}
 
 
@@ -85,7 +118,7 @@ INVOICE_OPERATIONS = (
         label=gettext_lazy("Issue a credit note"),
         note=gettext_lazy(
             "Takes won off the invoice, with their VAT. What was paid beyond the rest is free on the payment again. The "
-            "amended tax invoice has to be issued at the provider by hand."
+            "customer is mailed the credit note, and the amended tax invoice goes out by itself."
         ),
         form=CreditForm,
         applies=lambda invoice: invoice.status in _IN_FORCE,
@@ -96,8 +129,10 @@ INVOICE_OPERATIONS = (
         label=gettext_lazy("Void the invoice"),
         note=gettext_lazy(
             "Takes the invoice back whole: the books are reversed, payments become free, promotional credit returns. Its "
-            "month can be issued anew. A tax invoice that was issued has to be amended at the provider by hand."
+            "month can be issued anew. The customer is told, and a tax invoice that was issued is taken back by an amended "
+            "one; with code 01 what is issued anew states it anew."
         ),
+        form=VoidForm,
         applies=lambda invoice: invoice.status in _IN_FORCE,
         run=_void,
     ),
@@ -135,8 +170,50 @@ class CreditNoteAdmin(ReadOnlyAdmin):
     ordering = ("-issued_at", "-pk")
     inlines = (CreditNoteLineInline,)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CreditNote]:
+        return super().get_queryset(request).defer("document")
+
+    def get_urls(self) -> list[URLPattern]:
+        pdf = path("<int:note_id>/pdf/", self.admin_site.admin_view(self.pdf_view), name="billing_creditnote_pdf")
+        return [pdf, *super().get_urls()]
+
     def links(self, row: CreditNote) -> list[tuple[str, str]]:
-        return [(_("Invoices"), list_url(Invoice, customer=row.customer.slug))]
+        return [
+            ("PDF", reverse("admin:billing_creditnote_pdf", args=[row.pk])),
+            (_("Invoices"), list_url(Invoice, customer=row.customer.slug)),
+            (_("Amended tax invoices"), list_url(TaxInvoice, q=row.number)),
+            (_("Deliveries"), list_url(Delivery, q=row.number)),
+        ]
+
+    def pdf_view(self, request: HttpRequest, note_id: int) -> HttpResponse:
+        """The very bytes that were mailed; made now if nothing has asked for them yet."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        note = get_object_or_404(CreditNote, pk=note_id)
+        try:
+            pdf = ensure_credit_note_pdf(note=note, now=timezone.now())
+        except RenderingError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(reverse("admin:billing_creditnote_change", args=[note.pk]))
+        response = HttpResponse(bytes(pdf.content), content_type="application/pdf")
+        response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=f"{note.number}.pdf")
+        return response
+
+
+@admin.register(CreditNotePdf)
+class CreditNotePdfAdmin(ReadOnlyAdmin):
+    list_display = ("credit_note", "sha256", "created_at", "download")
+    list_select_related = ("credit_note",)
+    search_fields = ("credit_note__number", "sha256")
+    ordering = ("-created_at", "-pk")
+    fields = ("credit_note", "sha256", "created_at", "download")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CreditNotePdf]:
+        return super().get_queryset(request).defer("content")
+
+    @admin.display(description=gettext_lazy("download"))
+    def download(self, row: CreditNotePdf) -> str:
+        return format_html('<a href="{}">PDF</a>', reverse("admin:billing_creditnote_pdf", args=[row.credit_note_id]))
 
 
 class CorrectionForm(ReasonForm):

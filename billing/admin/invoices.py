@@ -34,19 +34,21 @@ from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
 from billing.formatting import won
 from billing.models import (
     Allocation,
+    CreditNote,
     Delivery,
     Invoice,
     InvoiceLine,
     InvoicePdf,
     InvoiceStatement,
+    InvoiceVoid,
     LedgerTransaction,
     NumberSequence,
     TaxInvoice,
 )
 from billing.pdf import RenderingError
 from billing.services.allocating import write_off_invoice
-from billing.services.delivering import ensure_invoice_pdf
 from billing.services.prepaying import pay_from_prepayment
+from billing.services.printing import ensure_invoice_pdf
 from usage.models import BillingPeriod, UsageRollup
 
 
@@ -64,6 +66,11 @@ class TaxStateFilter(admin.SimpleListFilter):
 class StatementInline(ReadOnlyInline):
     model = InvoiceStatement
     fields = ("events", "digest", "created_at")
+
+
+class VoidInline(ReadOnlyInline):
+    model = InvoiceVoid
+    fields = ("voided_on", "amendment_code", "reason", "actor", "voided_at")
 
 
 class LineInline(ReadOnlyInline):
@@ -103,6 +110,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     search_fields = ("number", "customer__slug", "customer__name")
     ordering = ("-month", "-number")
     inlines = (
+        VoidInline,
         StatementInline,
         LineInline,
     )
@@ -152,6 +160,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return [
             ("PDF", reverse("admin:billing_invoice_pdf", args=[row.pk])),
             *([(_("Tax invoice"), tax_url)] if tax_url else []),
+            (_("Credit notes"), list_url(CreditNote, q=row.number)),
+            (_("Amended tax invoices"), list_url(TaxInvoice, q=row.number)),
             (_("Allocations"), list_url(Allocation, q=row.number)),
             (_("Deliveries"), list_url(Delivery, q=row.number)),
             (_("Ledger"), list_url(LedgerTransaction, q=row.number)),

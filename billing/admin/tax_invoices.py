@@ -5,27 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import Operation, ReadOnlyAdmin, ReadOnlyInline
-from accounts.errors import DomainError
+from accounts.admin import CustomerFilter, Operation, ReadOnlyAdmin, ReadOnlyInline
+from accounts.errors import DomainError, NotFound
 from billing.adapters.registry import tax_provider
-from billing.admin.deliveries import InvoiceCustomerFilter
 from billing.models import Delivery, SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
 from billing.services.delivering import issue_tax_invoice_late, requeue_delivery
 from usage.periods import KST
 
-_SETTLED = (TaxInvoice.Status.ISSUED, TaxInvoice.Status.FAILED)
+_SETTLED = (TaxInvoice.Status.ISSUED, TaxInvoice.Status.FAILED, TaxInvoice.Status.WITHDRAWN)
+
+
+class BilledCustomerFilter(CustomerFilter):
+    """By the customer of the invoice that it is of or that it corrects."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        pk = self.customer_id()
+        mine = Q(invoice__customer_id=pk) | Q(corrects__customer_id=pk)
+        return queryset if pk is None else queryset.filter(mine)
 
 
 def _delivery_of(tax_invoice: TaxInvoice) -> Delivery | None:
-    return Delivery.objects.filter(invoice_id=tax_invoice.invoice_id, kind=Delivery.Kind.TAX_INVOICE).first()
+    of_invoice = Q(kind=Delivery.Kind.TAX_INVOICE, invoice__isnull=False, invoice=tax_invoice.invoice)
+    return Delivery.objects.filter(of_invoice | Q(tax_invoice=tax_invoice)).first()
+
+
+def _needed_delivery(tax_invoice: TaxInvoice) -> Delivery:
+    delivery = _delivery_of(tax_invoice)
+    if delivery is None:
+        raise NotFound("this tax invoice has no delivery")
+    return delivery
 
 
 def _is_overdue(tax_invoice: TaxInvoice) -> bool:
-    is_late = timezone.now().astimezone(KST).date() > tax_invoice.deadline_on
+    deadline_on = tax_invoice.deadline_on
+    is_late = deadline_on is not None and timezone.now().astimezone(KST).date() > deadline_on
     return is_late and tax_invoice.status not in _SETTLED and _delivery_of(tax_invoice) is not None
 
 
@@ -35,17 +54,18 @@ def _is_given_up(tax_invoice: TaxInvoice) -> bool:
 
 
 def _retry(tax_invoice: TaxInvoice, answers: dict[str, Any], actor: str) -> str:
-    delivery = Delivery.objects.get(invoice_id=tax_invoice.invoice_id, kind=Delivery.Kind.TAX_INVOICE)
+    delivery = _needed_delivery(tax_invoice)
     requeue_delivery(delivery=delivery, actor=actor, reason=answers["reason"], now=timezone.now())
     return _("Queued again: a worker takes it within a minute.")
 
 
 def _send_late(tax_invoice: TaxInvoice, answers: dict[str, Any], actor: str) -> str:
-    delivery = Delivery.objects.select_related("invoice__tax_invoice").get(
-        invoice_id=tax_invoice.invoice_id, kind=Delivery.Kind.TAX_INVOICE
-    )
     sent = issue_tax_invoice_late(
-        delivery=delivery, actor=actor, reason=answers["reason"], now=timezone.now(), provider=tax_provider()
+        delivery=_needed_delivery(tax_invoice),
+        actor=actor,
+        reason=answers["reason"],
+        now=timezone.now(),
+        provider=tax_provider(),
     )
     if sent.status != TaxInvoice.Status.ISSUED:
         raise DomainError(f"{sent.error_code}: {sent.error_message}")
@@ -60,16 +80,17 @@ class AttemptInline(ReadOnlyInline):
 @admin.register(TaxInvoice)
 class TaxInvoiceAdmin(ReadOnlyAdmin):
     list_display = (
-        "provider_key", "invoice", "write_date_on", "deadline_on", "status", "nts_status", "supply_krw", "vat_krw",
-        "total_krw", "approval_no", "error_code",
+        "provider_key", "invoice", "corrects", "amendment_code", "write_date_on", "deadline_on", "status", "nts_status",
+        "supply_krw", "vat_krw", "total_krw", "approval_no", "error_code",
     )  # fmt: skip
-    list_filter = ("status", "nts_status", "deadline_on", InvoiceCustomerFilter)
-    list_select_related = ("invoice",)
-    search_fields = ("provider_key", "approval_no", "invoice__number")
+    list_filter = ("status", "nts_status", "amendment_code", "deadline_on", BilledCustomerFilter)
+    list_select_related = ("invoice", "corrects")
+    search_fields = ("provider_key", "approval_no", "invoice__number", "corrects__number", "credit_note__number")
     date_hierarchy = "write_date_on"
     inlines = (AttemptInline,)
     fieldsets = (
         (None, {"fields": ("invoice", "provider_key", "write_date_on", "deadline_on")}),
+        (gettext_lazy("Amendment"), {"fields": ("amendment_code", "amends", "corrects", "credit_note")}),
         (
             gettext_lazy("State"),
             {"fields": ("status", "nts_status", "approval_no", "issued_at", "error_code", "error_message")},

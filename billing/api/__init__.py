@@ -1,6 +1,7 @@
 """The REST API under /billing/v1/: usage, quotes and prices, invoices, balances, and its description of itself."""
 
 from billing.api.balances import AccountStatement, AccountStatementCsv, BalanceNow
+from billing.api.credit_notes import CreditNotePdfFile, CreditNotes, OneCreditNote
 from billing.api.explain import ExplainedLine
 from billing.api.invoices import InvoiceCsvFile, InvoicePdfFile, InvoicePreview, Invoices, OneInvoice
 from billing.api.prices import Prices
@@ -14,12 +15,15 @@ __all__ = [
     "AccountStatementCsv",
     "ApiSchema",
     "BalanceNow",
+    "CreditNotePdfFile",
+    "CreditNotes",
     "ExplainedLine",
     "InvoiceCsvFile",
     "InvoicePdfFile",
     "InvoicePreview",
     "InvoiceStatementFile",
     "Invoices",
+    "OneCreditNote",
     "OneInvoice",
     "Prices",
     "Quotes",

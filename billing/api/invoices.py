@@ -28,7 +28,7 @@ from billing.documents import BASES, USAGE_KINDS, DocumentLine, ExchangeEvidence
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.selectors.previews import MonthPreview, month_preview
-from billing.services.delivering import ensure_invoice_pdf
+from billing.services.printing import ensure_invoice_pdf
 from billing.services.stating import ensure_statement
 from catalog.money import decimal_text
 from usage.api.reading import bad_cursor, decode_cursor, encode_cursor, read_limit, read_month, read_params

@@ -9,7 +9,14 @@ from django.db.models import Sum
 
 from billing.audit.discounts import discounts_are_taken_as_agreed
 from billing.audit.minimums import minimums_are_charged
-from billing.audit.money import balances_agree, credit_notes_add_up, credits_add_up, payments_add_up
+from billing.audit.money import (
+    balances_agree,
+    credit_notes_add_up,
+    credits_add_up,
+    note_documents_hold,
+    payments_add_up,
+    tax_amendments_add_up,
+)
 from billing.audit.terms import lines_sell_on_their_terms
 from billing.documents import DocumentError, InvoiceDocument
 from billing.models import Invoice
@@ -75,6 +82,9 @@ GUARDS = [
             "allocationreversal",
             "creditnote",
             "creditnoteline",
+            "creditnotepdf",
+            "deliverybounce",
+            "invoicevoid",
             "paymentassignment",
             "paymentreversal",
             "prepaymentwithdrawal",
@@ -112,6 +122,8 @@ def check_books() -> list[CheckResult]:
         _run("payments_add_up", payments_add_up),
         _run("credits_add_up", credits_add_up),
         _run("credit_notes_add_up", credit_notes_add_up),
+        _run("credit_note_documents_hold", note_documents_hold),
+        _run("tax_amendments_add_up", tax_amendments_add_up),
         _run("balances_agree", balances_agree),
         *(result for checks in _MORE for result in checks()),
     ]
@@ -141,7 +153,10 @@ WITH used AS (
 )
 SELECT coalesce(u.customer_id, b.customer_id), coalesce(u.billing_month, b.billing_month), b.number,
        coalesce(u.model_id, b.model_id), p.status, p.outcome, u.requests, b.requests, u.cost_usd, b.cost_usd,
-       b.sold_usd = CASE b.basis WHEN 'upstream' THEN u.upstream WHEN 'higher' THEN u.higher ELSE u.cost_usd END
+       b.sold_usd = CASE b.basis WHEN 'upstream' THEN u.upstream WHEN 'higher' THEN u.higher ELSE u.cost_usd END,
+       b.number IS NULL AND EXISTS (
+           SELECT FROM billing_invoice v JOIN billing_invoicevoid d ON d.invoice_id = v.id
+           WHERE v.customer_id = u.customer_id AND v.month = u.billing_month AND d.amendment_code <> '01') AS is_given_up
 FROM used u
 FULL JOIN billed b USING (customer_id, billing_month, month, model_id)
 LEFT JOIN usage_billingperiod p
@@ -154,9 +169,12 @@ def _events_on_lines() -> Iterator[str | None]:
     """Rollups (item 3 holds them against the raw events) against lines: billed exactly once, or rightly not at all."""
     with connection.cursor() as cursor:
         cursor.execute(EVENTS_AGAINST_LINES)
-        for customer, month, number, model, status, outcome, used, billed, cost, line_cost, is_sold in cursor:
+        for customer, month, number, model, status, outcome, used, billed, cost, line_cost, is_sold, given_up in cursor:
             where = f"customer {customer}, {month:%Y-%m}, model {model}"
-            if status == "closed" and outcome == "invoiced":
+            if given_up:
+                # Voided with a reason that ends the matter (contract cancelled, billed twice), not to be issued anew.
+                yield None
+            elif status == "closed" and outcome == "invoiced":
                 if used != billed or cost != line_cost:
                     yield f"{where}: {used} events on USD {cost}, invoice {number} says {billed} on {line_cost}"
                 else:

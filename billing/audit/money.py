@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection
+
+from billing.documents import DocumentError
+from billing.notes import CreditNoteDocument
 
 _PAYMENTS = """
 SELECT p.reference, p.amount_krw, p.is_reversed, p.allocated_krw, p.prepaid_krw, p.refunded_krw,
@@ -47,6 +51,37 @@ SELECT n.number, n.supply_krw, n.vat_krw, n.total_krw,
        OR (SELECT sum(o.vat_krw) FROM billing_creditnote o WHERE o.invoice_id = n.invoice_id)
           > (SELECT i.vat_krw FROM billing_invoice i WHERE i.id = n.invoice_id)
 FROM billing_creditnote n
+"""
+
+# An invoice that was corrected: what its tax invoices come to together, and what is left of it. One that was withdrawn says
+# nothing to the tax office, and those of a void invoice cancel out.
+_AMENDED = """
+WITH corrected AS (
+    SELECT i.id, i.number, i.status, i.supply_krw, i.vat_krw,
+           coalesce((SELECT sum(n.supply_krw) FROM billing_creditnote n WHERE n.invoice_id = i.id), 0) AS note_supply,
+           coalesce((SELECT sum(n.vat_krw) FROM billing_creditnote n WHERE n.invoice_id = i.id), 0) AS note_vat
+    FROM billing_invoice i
+    WHERE i.status = 'void' OR EXISTS (SELECT FROM billing_creditnote n WHERE n.invoice_id = i.id)
+       OR EXISTS (SELECT FROM billing_taxinvoice t WHERE t.corrects_id = i.id)
+)
+SELECT c.number, CASE c.status WHEN 'void' THEN 0 ELSE c.supply_krw - c.note_supply END,
+       CASE c.status WHEN 'void' THEN 0 ELSE c.vat_krw - c.note_vat END,
+       coalesce(sum(t.supply_krw), 0), coalesce(sum(t.vat_krw), 0)
+FROM corrected c
+LEFT JOIN billing_taxinvoice t ON (t.invoice_id = c.id OR t.corrects_id = c.id) AND t.status <> 'withdrawn'
+GROUP BY c.id, c.number, c.status, c.supply_krw, c.vat_krw, c.note_supply, c.note_vat
+"""
+
+# Amendments that nobody brings to the tax office, or that amend a document with none there to amend.
+_LOST_AMENDMENTS = """
+SELECT t.provider_key FROM billing_taxinvoice t WHERE t.corrects_id IS NOT NULL AND (
+    NOT EXISTS (SELECT FROM billing_delivery d WHERE d.tax_invoice_id = t.id)
+    OR EXISTS (SELECT FROM billing_taxinvoice o WHERE o.id = t.amends_id AND o.status = 'withdrawn'))
+"""
+
+_NOTE_DOCUMENTS = """
+SELECT n.number, i.number, n.supply_krw, n.vat_krw, n.total_krw, n.amendment_code, n.issued_on, n.document
+FROM billing_creditnote n JOIN billing_invoice i ON i.id = n.invoice_id
 """
 
 _CREDITS = """
@@ -144,6 +179,29 @@ def credit_notes_add_up() -> Iterator[str | None]:
     for number, supply, vat, total, lines, settled, over in _rows(_CREDIT_NOTES):
         holds = supply == lines and supply + vat == total == settled and not over
         yield None if holds else f"{number}: {supply} + {vat} = {total}, its lines say {lines}, it settled {settled}"
+
+
+def tax_amendments_add_up() -> Iterator[str | None]:
+    """What the tax office is told of a corrected invoice comes to what is left of it, and every amendment is on its way."""
+    for number, supply, vat, told_supply, told_vat in _rows(_AMENDED):
+        holds = (supply, vat) == (told_supply, told_vat)
+        yield None if holds else f"{number}: {supply} + {vat} are left, its tax invoices say {told_supply} + {told_vat}"
+    for (key,) in _rows(_LOST_AMENDMENTS):
+        yield f"tax invoice {key} amends what never was, or has no delivery"
+
+
+def note_documents_hold() -> Iterator[str | None]:
+    """The document of every credit note says what the note says."""
+    for number, invoice, *amounts, code, issued_on, raw in _rows(_NOTE_DOCUMENTS):
+        try:
+            document = CreditNoteDocument.from_json(json.loads(raw) if isinstance(raw, str) else raw)
+        except DocumentError as error:
+            yield f"{number}: document does not hold: {error}"
+            continue
+        said = [document.supply_krw, document.vat_krw, document.total_krw]
+        named = (document.number, document.invoice_number, document.amendment_code, document.issued_on)
+        holds = said == amounts and named == (number, invoice, code, issued_on)
+        yield None if holds else f"{number}: its document says {named} of {said}"
 
 
 def balances_agree() -> Iterator[str | None]:

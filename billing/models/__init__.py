@@ -2,8 +2,8 @@
 
 from billing.models.alerts import Alert
 from billing.models.contracts import ExchangeRate, HolidayOverride, MarginRule
-from billing.models.credit_notes import CreditNote, CreditNoteLine, PriceCorrection
-from billing.models.deliveries import Delivery
+from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNotePdf, InvoiceVoid, PriceCorrection
+from billing.models.deliveries import Delivery, DeliveryBounce
 from billing.models.invoices import Invoice, InvoiceLine, InvoicePdf, InvoiceStatement, NumberSequence
 from billing.models.ledger import LedgerEntry, LedgerTransaction
 from billing.models.payments import (
@@ -31,7 +31,9 @@ __all__ = [
     "BillingRunItem",
     "CreditNote",
     "CreditNoteLine",
+    "CreditNotePdf",
     "Delivery",
+    "DeliveryBounce",
     "Discount",
     "ExchangeRate",
     "HolidayOverride",
@@ -39,6 +41,7 @@ __all__ = [
     "InvoiceLine",
     "InvoicePdf",
     "InvoiceStatement",
+    "InvoiceVoid",
     "LedgerEntry",
     "LedgerTransaction",
     "MarginRule",

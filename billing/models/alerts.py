@@ -18,6 +18,7 @@ class Alert(models.Model):
         PREPAYMENT_LOW = "prepayment_low", _("prepayment runs low")
         UPSTREAM_DRIFT = "upstream_drift", _("upstream charges drift from list prices")
         MISSING_HERE = "missing_here", _("charged upstream and not metered")
+        MAIL_BOUNCED = "mail_bounced", _("mail came back")
         ESTIMATE_OVERLAP = "estimate_overlap", _("invoiced estimate, and events came")
 
     kind = models.CharField(_("kind"), max_length=24, choices=Kind.choices)

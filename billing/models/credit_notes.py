@@ -16,13 +16,16 @@ class CreditNote(models.Model):
     """So many won of an invoice's supply, with their VAT, taken back. Amounts are positive whole won.
 
     The VAT is what the invoice's VAT loses when the supply shrinks, so that the notes of an invoice that is credited
-    whole take back its VAT to the won. `amendment_code` is the 수정사유 of the amended tax invoice (VAT Act decree art. 70).
+    whole take back its VAT to the won. `amendment_code` is the 수정사유 of the amended tax invoice (VAT Act decree art. 70);
+    03 (goods returned) and 05 (local letter of credit) do not happen to metered usage. `document` is the whole content as
+    issued (`billing.notes.CreditNoteDocument`).
     """
 
     class Amendment(models.TextChoices):
         ERROR = "01", _("error in the original (착오·정정)")
         SUPPLY_CHANGED = "02", _("supply amount changed (공급가액 변동)")
         CANCELLED = "04", _("contract cancelled (계약의 해제)")
+        DUPLICATE = "06", _("issued twice by mistake (이중발급)")
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="credit_notes", verbose_name=_("invoice"))
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="credit_notes", verbose_name=_("customer"))
@@ -38,6 +41,7 @@ class CreditNote(models.Model):
     ledger_transaction = models.OneToOneField(
         LedgerTransaction, models.PROTECT, related_name="+", verbose_name=_("ledger transaction")
     )
+    document = models.JSONField(_("document"))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     class Meta:
@@ -76,6 +80,44 @@ class CreditNoteLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.credit_note_id} {self.invoice_line_id} {self.amount_krw:,}"
+
+
+class CreditNotePdf(models.Model):
+    """The PDF that was made of a credit note; kept as the bytes that were sent."""
+
+    credit_note = models.OneToOneField(CreditNote, models.PROTECT, related_name="pdf", verbose_name=_("credit note"))
+    content = models.BinaryField(_("PDF"))
+    sha256 = models.CharField("SHA-256", max_length=64)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("credit note PDF")
+        verbose_name_plural = _("credit note PDFs")
+
+    def __str__(self) -> str:
+        return f"{self.credit_note_id} {self.sha256[:12]}"
+
+
+class InvoiceVoid(models.Model):
+    """That an issued invoice was taken back whole, by whom and why; the customer is told the reason."""
+
+    invoice = models.OneToOneField(Invoice, models.PROTECT, related_name="voiding", verbose_name=_("invoice"))
+    amendment_code = models.CharField(_("reason code (수정사유)"), max_length=2, choices=CreditNote.Amendment.choices)
+    reason = models.CharField(_("reason"), max_length=300)
+    voided_at = models.DateTimeField(_("voided at"))
+    voided_on = models.DateField(_("void date"))
+    actor = models.CharField(_("by"), max_length=200)
+
+    class Meta:
+        verbose_name = _("voided invoice")
+        verbose_name_plural = _("voided invoices")
+        ordering = ["-voided_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(name="invoice_void_has_a_reason", condition=~Q(reason="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.invoice_id} {self.voided_on}"
 
 
 class PriceCorrection(models.Model):

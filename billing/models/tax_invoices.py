@@ -1,4 +1,4 @@
-"""The 세금계산서 record: what must reach the tax office for one invoice, and how far it got."""
+"""The 세금계산서 record: what must reach the tax office for an invoice or its correction, and how far it got."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from billing.models.credit_notes import CreditNote
 from billing.models.invoices import Invoice
 
 
@@ -15,6 +16,10 @@ class TaxInvoice(models.Model):
 
     Two axes, because the provider and the tax office answer separately: `status` is the document at the provider,
     `nts_status` its transmission. Only these and the provider's answers may change.
+
+    An amended one (수정세금계산서) has an `amendment_code` (01 to 06) and the tax invoice that it `amends`. Those of a
+    credit note or a voided invoice name the invoice that they take won off or state anew as `corrects`; the one of an
+    invoice that was issued anew is that invoice's own. Amounts of amendments may be negative.
     """
 
     class Status(models.TextChoices):
@@ -22,6 +27,8 @@ class TaxInvoice(models.Model):
         SENDING = "sending", _("sending")
         ISSUED = "issued", _("issued")
         FAILED = "failed", _("failed")
+        #: Its invoice was voided before it left: there is nothing to amend.
+        WITHDRAWN = "withdrawn", _("voided unsent")
 
     class NtsStatus(models.TextChoices):
         NOT_OBSERVABLE = "not_observable", _("not yet known")
@@ -29,13 +36,31 @@ class TaxInvoice(models.Model):
         ACCEPTED = "accepted", _("accepted")
         REJECTED = "rejected", _("rejected")
 
-    invoice = models.OneToOneField(Invoice, models.PROTECT, related_name="tax_invoice", verbose_name=_("invoice"))
+    invoice = models.OneToOneField(
+        Invoice, models.PROTECT, null=True, blank=True, related_name="tax_invoice", verbose_name=_("invoice")
+    )
+    corrects = models.ForeignKey(
+        Invoice,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="amended_tax_invoices",
+        verbose_name=_("corrected invoice"),
+    )
+    credit_note = models.ForeignKey(
+        CreditNote, models.PROTECT, null=True, blank=True, related_name="tax_invoices", verbose_name=_("credit note")
+    )
+    amends = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="amendments", verbose_name=_("amended tax invoice")
+    )
+    amendment_code = models.CharField(_("reason code (수정사유)"), max_length=2, blank=True)
     #: Our document key at the provider: 1-24 of [A-Za-z0-9_-], the same over retries.
     provider_key = models.CharField(_("document key"), max_length=24, unique=True)
     type_code = models.CharField(_("type code"), max_length=4, default="0101")
     purpose_code = models.CharField(_("purpose"), max_length=2, default="02")
     write_date_on = models.DateField(_("written on (작성일자)"))
-    deadline_on = models.DateField(_("issue deadline"))
+    #: None where the law names no day: an error is corrected when it is noticed (codes 01 and 06).
+    deadline_on = models.DateField(_("issue deadline"), null=True, blank=True)
     supplier = models.JSONField(_("supplier (공급자)"))
     buyer = models.JSONField(_("buyer (공급받는자)"))
     buyer_type_code = models.CharField(_("buyer type"), max_length=2)
@@ -44,7 +69,7 @@ class TaxInvoice(models.Model):
     supply_krw = models.BigIntegerField(_("supply (공급가액)"))
     vat_krw = models.BigIntegerField(_("tax (세액)"))
     total_krw = models.BigIntegerField(_("total"))
-    status = models.CharField(_("status"), max_length=8, choices=Status.choices, default=Status.QUEUED)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.QUEUED)
     nts_status = models.CharField(
         _("tax office"), max_length=16, choices=NtsStatus.choices, default=NtsStatus.NOT_OBSERVABLE
     )
@@ -65,6 +90,16 @@ class TaxInvoice(models.Model):
             ),
             models.CheckConstraint(
                 name="tax_invoice_deadline_follows_its_date", condition=Q(deadline_on__gt=F("write_date_on"))
+            ),
+            models.CheckConstraint(
+                name="tax_invoice_is_of_an_invoice_or_corrects_one",
+                condition=Q(invoice__isnull=False, corrects__isnull=True, credit_note__isnull=True)
+                | Q(invoice__isnull=True, corrects__isnull=False, amends__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="tax_invoice_has_a_code_exactly_when_it_amends",
+                condition=Q(amends__isnull=True, amendment_code="", deadline_on__isnull=False)
+                | (Q(amends__isnull=False) & ~Q(amendment_code="")),
             ),
         ]
 

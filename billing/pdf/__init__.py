@@ -1,7 +1,7 @@
-"""The invoice PDF: a frozen document in, bytes out. The same document gives the same bytes.
+"""The PDFs of invoices and credit notes: a frozen document in, bytes out. The same document gives the same bytes.
 
-Templates under `templates/invoices/<locale>/` hold the wording of each language as it is (see docs/adr/0002); they are
-given text only, so nothing is formatted, translated or looked up while the page is made.
+Templates under `templates/invoices/<locale>/` and `templates/credit_notes/<locale>/` hold the wording of each language as
+it is (see docs/adr/0002); they are given text only, so nothing is formatted, translated or looked up while the page is made.
 """
 
 from __future__ import annotations
@@ -12,22 +12,29 @@ from types import ModuleType
 from django.template import Context, Engine
 
 from billing.documents import InvoiceDocument
+from billing.notes import CreditNoteDocument
 from billing.pdf.content import Statement, invoice_content
+from billing.pdf.credit_notes import credit_note_content
 from billing.pdf.errors import MissingFont, MissingLibrary, RenderingError, UnknownTemplate
 
 __all__ = [
+    "NOTE_TEMPLATE_VERSION",
     "TEMPLATE_VERSION",
     "MissingFont",
     "MissingLibrary",
     "RenderingError",
     "UnknownTemplate",
+    "credit_note_html",
     "invoice_html",
+    "render_credit_note",
     "render_invoice",
     "require_printing",
 ]
 
 #: What `InvoiceDocument.template_version` says of documents that these templates were made for.
 TEMPLATE_VERSION = 1
+#: The same of `CreditNoteDocument.template_version`.
+NOTE_TEMPLATE_VERSION = 1
 
 _ENGINE = Engine(dirs=[str(Path(__file__).resolve().parents[2] / "templates")])
 
@@ -48,6 +55,20 @@ def invoice_html(document: InvoiceDocument, *, statement: Statement | None = Non
         raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
     template = _ENGINE.get_template(f"invoices/{document.locale}/invoice.html")
     return template.render(Context(invoice_content(document, statement)))
+
+
+def render_credit_note(document: CreditNoteDocument) -> bytes:
+    """The PDF of a credit note, as `render_invoice`."""
+    pdf: bytes = _press().print_html(credit_note_html(document))
+    return pdf
+
+
+def credit_note_html(document: CreditNoteDocument) -> str:
+    """The page that is printed. Raises `UnknownTemplate` for a document of another version."""
+    if document.template_version != NOTE_TEMPLATE_VERSION:
+        raise UnknownTemplate(f"{document.number}: no template of version {document.template_version}")
+    template = _ENGINE.get_template(f"credit_notes/{document.locale}/credit_note.html")
+    return template.render(Context(credit_note_content(document)))
 
 
 def require_printing() -> None:

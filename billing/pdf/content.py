@@ -35,9 +35,9 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
         "period_start_on": date_text(document.period_start_on, locale),
         "period_end_on": date_text(document.period_end_on, locale),
         "tax_invoice_deadline_on": deadline_text(document),
-        "seller": _party(document.seller),
+        "seller": party_content(document.seller),
         "seller_phone": one_line(document.seller_phone),
-        "buyer": _party(document.buyer),
+        "buyer": party_content(document.buyer),
         "bank": one_line(document.bank.bank),
         "bank_number": one_line(document.bank.number),
         "bank_holder": one_line(document.bank.holder),
@@ -70,7 +70,8 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
     }
 
 
-def _party(party: Party) -> dict[str, Any]:
+def party_content(party: Party) -> dict[str, Any]:
+    """What the box of a supplier or customer prints."""
     return {
         "is_foreign": party.kind == "foreign",
         "registration_no": formatting.registration_no(party),
@@ -98,7 +99,7 @@ def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
                 "is_last": month == months[-1],
                 "is_supplementary": month != document.month,
                 "is_previous_month": _month_number(month) == _month_number(document.month) - 1,
-                "blocks": _blocks([_row(line, column.text(cells[line.position])) for line in lines]),
+                "blocks": unbroken([_row(line, column.text(cells[line.position])) for line in lines]),
                 "cost": column.text(sum(cells[line.position] for line in lines)),
                 "supply": formatting.won(sum(line.amount_krw for line in lines)),
             }
@@ -106,7 +107,7 @@ def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
     return groups
 
 
-def _blocks(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+def unbroken(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Rows that must not be torn apart by a page break: a heading keeps its first row, a sum the last rows over it."""
     if len(rows) <= 3:
         return [{"rows": rows, "is_first": True, "is_last": True, "is_whole": True}]
@@ -204,7 +205,7 @@ def _formula(document: InvoiceDocument) -> dict[str, Any]:
         "exact_vat": formatting.cut(Fraction(document.supply_krw, 10), least=0, most=1),
         "base": bases.text(bases.total),
         "days_cost": costs.text(costs.total),
-        "blocks": _blocks(days),
+        "blocks": unbroken(days),
     }
 
 

@@ -68,6 +68,14 @@ def correction_differences(correction: PriceCorrection) -> list[InvoiceDifferenc
     return found
 
 
+def replaced_number(invoice: Invoice) -> str:
+    """The number of the voided invoice that this one was issued instead of; empty where it is the month's first."""
+    voided = Invoice.objects.filter(
+        customer=invoice.customer_id, month=invoice.month, status=Invoice.Status.VOID, pk__lt=invoice.pk
+    )
+    return voided.order_by("-pk").values_list("number", flat=True).first() or ""
+
+
 def _difference(
     invoice: Invoice, correction: PriceCorrection, sheet: PriceSheet, rows: list[RepricedSum]
 ) -> InvoiceDifference:

@@ -29,3 +29,14 @@ def tax_invoice_dates(month: BillingMonth) -> TaxInvoiceDates:
             removed_holidays={day for day, is_holiday in overrides.items() if not is_holiday},
         ),
     )
+
+
+def amendment_dates(original_on: date, *, code: str, on: date) -> tuple[date, date | None]:
+    """(작성일자, last day to issue) of what amends a tax invoice dated `original_on` for what happened on the KST day `on`.
+
+    An error (01) and a double issue (06) keep the original's date and have no deadline: they are corrected when noticed.
+    Everything else is dated the day on which it happened and is due as a tax invoice of that day's month.
+    """
+    if code in ("01", "06"):
+        return original_on, None
+    return on, tax_invoice_dates(BillingMonth(on.year, on.month)).deadline_on

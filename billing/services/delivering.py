@@ -8,7 +8,6 @@ provider is asked about its key first (`taxing`).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import smtplib
 from collections.abc import Callable, Collection, Iterable
@@ -17,7 +16,8 @@ from datetime import datetime, timedelta
 from email.utils import parseaddr
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.core.mail import EmailMessage
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -27,10 +27,13 @@ from billing.adapters.registry import tax_provider
 from billing.adapters.tax_provider import TaxInvoiceProvider
 from billing.documents import InvoiceDocument, TopUpDocument
 from billing.errors import TaxDeadlinePassed
-from billing.mail import invoice_email, top_up_email
-from billing.models import Delivery, Invoice, InvoicePdf, TaxInvoice
-from billing.pdf import render_invoice
-from billing.services.stating import ensure_statement
+from billing.mail import credit_note_email, invoice_email, top_up_email, void_email
+from billing.models import CreditNote, Delivery, Invoice, TaxInvoice
+from billing.notes import CreditNoteDocument
+from billing.selectors.bounces import NAME_HEADER, delivery_name
+from billing.selectors.corrections import replaced_number
+from billing.services.bouncing import note_refusal
+from billing.services.printing import ensure_credit_note_pdf, ensure_invoice_pdf
 from billing.services.taxing import requeue_tax_invoice, send_tax_invoice
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ LEASE = timedelta(minutes=10)
 BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
 MAX_ATTEMPTS = len(BACKOFF) + 1
 
+_TAX_KINDS = (Delivery.Kind.TAX_INVOICE, Delivery.Kind.TAX_AMENDMENT)
 _PENDING, _DONE, _DEAD = Delivery.Status.PENDING, Delivery.Status.DONE, Delivery.Status.DEAD
 
 
@@ -100,23 +104,20 @@ def deliver_due(
     return DeliveryReport(done=outcomes.count(_DONE), retried=outcomes.count(_PENDING), dead=outcomes.count(_DEAD))
 
 
-def ensure_invoice_pdf(*, invoice: Invoice, now: datetime) -> InvoicePdf:
-    """The PDF of an issued invoice: made of the frozen document the first time and the same bytes ever after."""
-    kept = InvoicePdf.objects.filter(invoice=invoice).first()
-    if kept is not None:
-        return kept
-    statement = ensure_statement(invoice=invoice, now=now)
-    content = render_invoice(
-        _document(invoice), statement=None if statement is None else (statement.events, statement.digest)
-    )
-    try:
-        with transaction.atomic():
-            return InvoicePdf.objects.create(
-                invoice=invoice, content=content, sha256=hashlib.sha256(content).hexdigest(), created_at=now
-            )
-    except IntegrityError:
-        # Somebody else was quicker; theirs counts.
-        return InvoicePdf.objects.get(invoice=invoice)
+def enqueue_credit_note(
+    *, note: CreditNote, amendments: Collection[TaxInvoice], recipients: Collection[str], now: datetime
+) -> None:
+    """Write the outbox rows of a credit note and its amended tax invoices; call it inside the issuing transaction."""
+    mails = _rows(Delivery.Kind.CREDIT_NOTE_EMAIL, recipients, now, credit_note=note)
+    Delivery.objects.bulk_create([*mails, *_amendment_rows(amendments, now)], ignore_conflicts=True)
+
+
+def enqueue_void(
+    *, invoice: Invoice, amendments: Collection[TaxInvoice], recipients: Collection[str], now: datetime
+) -> None:
+    """Write the outbox rows of a voided invoice; call it inside the voiding transaction."""
+    mails = _rows(Delivery.Kind.VOID_EMAIL, recipients, now, invoice=invoice)
+    Delivery.objects.bulk_create([*mails, *_amendment_rows(amendments, now)], ignore_conflicts=True)
 
 
 @transaction.atomic
@@ -127,8 +128,8 @@ def requeue_delivery(*, delivery: Delivery, actor: str, reason: str, now: dateti
     row = Delivery.objects.select_for_update(of=("self",)).select_related("invoice").get(pk=delivery.pk)
     if row.status != _DEAD:
         return row
-    if row.kind == Delivery.Kind.TAX_INVOICE:
-        requeue_tax_invoice(tax_invoice=_invoice_of(row).tax_invoice, actor=actor, reason=reason)
+    if row.kind in _TAX_KINDS:
+        requeue_tax_invoice(tax_invoice=tax_invoice_of(row), actor=actor, reason=reason)
     data = {"attempts": row.attempts, "last_error": row.last_error}
     row.status, row.attempts, row.claimed_until, row.next_attempt_at = _PENDING, 0, None, now
     row.save(update_fields=["status", "attempts", "claimed_until", "next_attempt_at"])
@@ -143,7 +144,7 @@ def issue_tax_invoice_late(
     if not (actor.strip() and reason.strip()):
         raise InvalidInput("a late tax invoice needs a name and a reason", field="reason")
     sent = send_tax_invoice(
-        tax_invoice=_invoice_of(delivery).tax_invoice,
+        tax_invoice=tax_invoice_of(delivery),
         provider=provider,
         now=now,
         force_late_by=actor,
@@ -156,10 +157,13 @@ def issue_tax_invoice_late(
 
 def message_id_of(delivery: Delivery) -> str:
     """The same for every attempt at the same row, so that a mail sent twice is seen to be one."""
-    digest = hashlib.sha256(delivery.recipient.encode()).hexdigest()[:8]
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    subject = f"invoice-{delivery.invoice_id}" if delivery.invoice_id else f"top-up-{delivery.top_up_request_id}"
-    return f"<{subject}-{digest}@{domain}>"
+    return f"<{delivery_name(delivery)}@{domain}>"
+
+
+def tax_invoice_of(delivery: Delivery) -> TaxInvoice:
+    """What a delivery to the tax office brings there."""
+    return delivery.tax_invoice or _invoice_of(delivery).tax_invoice
 
 
 def _claim_one(*, now: datetime, claimed_at: datetime) -> Delivery | None:
@@ -167,9 +171,10 @@ def _claim_one(*, now: datetime, claimed_at: datetime) -> Delivery | None:
     with transaction.atomic(durable=True):
         row = (
             Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("invoice", "top_up_request")
+            .select_related("invoice", "top_up_request", "credit_note", "tax_invoice")
             .filter(Q(claimed_until=None) | Q(claimed_until__lte=claimed_at), status=_PENDING, next_attempt_at__lte=now)
-            .exclude(invoice__status=Invoice.Status.VOID)
+            .exclude(kind=Delivery.Kind.INVOICE_EMAIL, invoice__status=Invoice.Status.VOID)
+            .exclude(kind=Delivery.Kind.TAX_INVOICE, invoice__tax_invoice__status=TaxInvoice.Status.WITHDRAWN)
             .order_by("next_attempt_at", "pk")
             .first()
         )
@@ -186,12 +191,15 @@ def _deliver(delivery: Delivery, *, clock: Callable[[], datetime], provider: Tax
     try:
         if delivery.attempts > MAX_ATTEMPTS:
             raise DeliveryRefused("every worker that tried it died")
-        if delivery.kind == Delivery.Kind.INVOICE_EMAIL:
-            _send_mail(delivery, now=clock())
-        elif delivery.kind == Delivery.Kind.TOP_UP_EMAIL:
-            _send_top_up_mail(delivery)
-        else:
+        if delivery.kind in _TAX_KINDS:
             _send_tax_invoice(delivery, now=clock(), provider=provider)
+        else:
+            _send_mail(delivery, now=clock())
+    except smtplib.SMTPRecipientsRefused as refusal:
+        error = _describe(refusal)
+        if note_refusal(delivery=delivery, refusal=refusal, now=clock()):
+            return _give_up(delivery, error=error)
+        return _try_later(delivery, error=error, now=clock())
     except DeliveryRefused as refusal:
         return _give_up(delivery, error=str(refusal))
     except Exception as error:
@@ -203,34 +211,70 @@ def _deliver(delivery: Delivery, *, clock: Callable[[], datetime], provider: Tax
 
 
 def _send_mail(delivery: Delivery, *, now: datetime) -> None:
+    message = _MESSAGES[Delivery.Kind(delivery.kind)](delivery, now)
+    # Some mail servers write a Message-ID of their own; a report about the mail then names this one.
+    message.extra_headers[NAME_HEADER] = delivery_name(delivery)
+    if message.send() != 1:
+        raise OSError("the mail backend took nothing")
+
+
+def _invoice_message(delivery: Delivery, now: datetime) -> EmailMessage:
     invoice = _invoice_of(delivery)
     pdf = ensure_invoice_pdf(invoice=invoice, now=now)
-    message = invoice_email(
+    return invoice_email(
         _document(invoice),
         recipient=delivery.recipient,
         pdf=bytes(pdf.content),
         message_id=message_id_of(delivery),
         from_email=settings.DEFAULT_FROM_EMAIL,
+        replaces=replaced_number(invoice),
     )
-    if message.send() != 1:
-        raise OSError("the mail backend took nothing")
 
 
-def _send_top_up_mail(delivery: Delivery) -> None:
+def _credit_note_message(delivery: Delivery, now: datetime) -> EmailMessage:
+    assert delivery.credit_note is not None  # a constraint gives every mail of this kind one
+    pdf = ensure_credit_note_pdf(note=delivery.credit_note, now=now)
+    return credit_note_email(
+        CreditNoteDocument.from_json(delivery.credit_note.document),
+        recipient=delivery.recipient,
+        pdf=bytes(pdf.content),
+        message_id=message_id_of(delivery),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+    )
+
+
+def _void_message(delivery: Delivery, now: datetime) -> EmailMessage:
+    invoice = _invoice_of(delivery)
+    return void_email(
+        _document(invoice),
+        void=invoice.voiding,
+        recipient=delivery.recipient,
+        message_id=message_id_of(delivery),
+        from_email=settings.DEFAULT_FROM_EMAIL,
+    )
+
+
+def _top_up_message(delivery: Delivery, now: datetime) -> EmailMessage:
     assert delivery.top_up_request is not None  # a constraint gives every mail of this kind one
-    message = top_up_email(
+    return top_up_email(
         TopUpDocument.from_json(delivery.top_up_request.document),
         recipient=delivery.recipient,
         message_id=message_id_of(delivery),
         from_email=settings.DEFAULT_FROM_EMAIL,
     )
-    if message.send() != 1:
-        raise OSError("the mail backend took nothing")
+
+
+_MESSAGES: dict[Delivery.Kind, Callable[[Delivery, datetime], EmailMessage]] = {
+    Delivery.Kind.INVOICE_EMAIL: _invoice_message,
+    Delivery.Kind.CREDIT_NOTE_EMAIL: _credit_note_message,
+    Delivery.Kind.VOID_EMAIL: _void_message,
+    Delivery.Kind.TOP_UP_EMAIL: _top_up_message,
+}
 
 
 def _send_tax_invoice(delivery: Delivery, *, now: datetime, provider: TaxInvoiceProvider) -> None:
     try:
-        sent = send_tax_invoice(tax_invoice=_invoice_of(delivery).tax_invoice, provider=provider, now=now)
+        sent = send_tax_invoice(tax_invoice=tax_invoice_of(delivery), provider=provider, now=now)
     except TaxDeadlinePassed as error:
         raise DeliveryRefused(error.message) from None
     if sent.status == TaxInvoice.Status.FAILED:
@@ -238,7 +282,7 @@ def _send_tax_invoice(delivery: Delivery, *, now: datetime, provider: TaxInvoice
 
 
 def _invoice_of(delivery: Delivery) -> Invoice:
-    assert delivery.invoice is not None  # a constraint gives one to every delivery but the mails about prepayments
+    assert delivery.invoice is not None  # a constraint gives one to every delivery of these kinds
     return delivery.invoice
 
 
@@ -274,8 +318,27 @@ def _release(delivery: Delivery, **changes: object) -> None:
     )
 
 
+def _rows(kind: Delivery.Kind, recipients: Collection[str], now: datetime, **subject: object) -> list[Delivery]:
+    """One mail for each distinct address, compared in lower case."""
+    addresses = sorted({address.strip().lower() for address in recipients} - {""})
+    return [
+        Delivery(kind=kind, recipient=address, next_attempt_at=now, created_at=now, **subject) for address in addresses
+    ]
+
+
+def _amendment_rows(amendments: Collection[TaxInvoice], now: datetime) -> list[Delivery]:
+    kind = Delivery.Kind.TAX_AMENDMENT
+    return [
+        Delivery(kind=kind, tax_invoice=row, recipient=TAX_OFFICE, next_attempt_at=now, created_at=now)
+        for row in amendments
+    ]
+
+
 def _describe(error: Exception) -> str:
     """What an operator reads. Only texts that we know to carry no password, address list or document."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = sorted({code for code, _text in error.recipients.values()})
+        return f"SMTPRecipientsRefused: the mail server answered {', '.join(map(str, codes))}"
     if isinstance(error, DomainError):
         return f"{error.code}: {error.message}"
     if isinstance(error, smtplib.SMTPResponseException):

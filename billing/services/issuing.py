@@ -23,6 +23,7 @@ from billing.selectors.deadlines import TaxInvoiceDates, tax_invoice_dates
 from billing.selectors.prepayments import drawn, waiting_prepayments
 from billing.selectors.previews import Identities, load_identities
 from billing.services.allocating import Settlement, settle_all
+from billing.services.amending import state_anew
 from billing.services.copying import copy_rows
 from billing.services.delivering import enqueue_deliveries
 from billing.services.granting import use_credits
@@ -146,10 +147,23 @@ def issue_invoices(
     return invoices
 
 
-def issue_invoice(*, customer: Customer, period: BillingPeriod, bill: MonthBill, now: datetime, actor: str) -> Invoice:
-    """Issue the invoice of one bill; the caller holds the customer."""
+def issue_invoice(
+    *,
+    customer: Customer,
+    period: BillingPeriod,
+    bill: MonthBill,
+    now: datetime,
+    actor: str,
+    amends: TaxInvoice | None = None,
+) -> Invoice:
+    """Issue the invoice of one bill; the caller holds the customer.
+
+    `amends` is the tax invoice of the voided invoice that this one is issued instead of, where its own amends that.
+    """
     facts = load_issuing_facts([customer], bill.month, now=now)
     plan = plan_invoice(customer=customer, bill=bill, facts=facts, now=now)
+    if amends is not None and plan.tax_invoice is not None:
+        state_anew(record=plan.tax_invoice, amends=amends)
     (invoice,) = issue_invoices(plans=[(plan, period)], now=now, actor=actor)
     return invoice
 

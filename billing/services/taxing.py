@@ -1,4 +1,4 @@
-"""The tax invoice of an issued invoice: recorded with it, sent to the provider afterwards.
+"""The tax invoice of an issued invoice, and those that amend it: recorded with their cause, sent to the provider afterwards.
 
 Sending never stands inside a transaction. What is about to be tried is committed first, then the provider is called,
 then its answer is committed; so whatever dies in between leaves a row that says "sending", and the next worker asks the
@@ -21,6 +21,7 @@ from accounts.services import record_audit
 from billing.adapters import tax_document
 from billing.adapters.tax_document import TaxDocument, TaxDocumentError, TaxLine, TaxParty
 from billing.adapters.tax_provider import (
+    Issued,
     KeyInUse,
     OutcomeUnknown,
     ProviderRejected,
@@ -32,6 +33,7 @@ from billing.documents import InvoiceDocument, Party
 from billing.errors import (
     TaxDeadlinePassed,
     TaxInvoiceBusy,
+    TaxOriginalNotIssued,
     TaxOutcomeUnknown,
     TaxProviderAway,
     UnfitForTaxInvoice,
@@ -48,7 +50,7 @@ KEY_CONFLICT = "key_conflict"
 _PURPOSE_CLAIM = "02"  # 청구: to be paid after the month
 _PURPOSE_RECEIPT = "01"  # 영수: paid already, from a prepayment
 _QUEUED, _SENDING = TaxInvoice.Status.QUEUED, TaxInvoice.Status.SENDING
-_ISSUED, _FAILED = TaxInvoice.Status.ISSUED, TaxInvoice.Status.FAILED
+_ISSUED, _FAILED, _WITHDRAWN = TaxInvoice.Status.ISSUED, TaxInvoice.Status.FAILED, TaxInvoice.Status.WITHDRAWN
 
 
 def tax_record(*, document: InvoiceDocument, buyer: TaxProfile, dates: TaxInvoiceDates, now: datetime) -> TaxInvoice:
@@ -98,8 +100,9 @@ def send_tax_invoice(
 ) -> TaxInvoice:
     """Bring the tax invoice to the provider, once; returns the row, then issued or (refused for its content) failed.
 
-    Sending an issued or failed one changes nothing. Raises TaxInvoiceBusy while another worker is at it,
-    TaxProviderAway and TaxOutcomeUnknown when a later attempt must go on, and TaxDeadlinePassed after `deadline_on`
+    Sending an issued, failed or withdrawn one changes nothing. Raises TaxInvoiceBusy while another worker is at it,
+    TaxProviderAway, TaxOutcomeUnknown and (for an amendment) TaxOriginalNotIssued when a later attempt must go on, and
+    TaxDeadlinePassed after `deadline_on`
     unless a named person forces it with a reason, which is audited. Runs in no transaction of the caller's.
     """
     if bool(force_late_by.strip()) != bool(reason.strip()):
@@ -175,7 +178,7 @@ def _party(party: Party) -> TaxParty:
     )
 
 
-def _recorded(row: TaxInvoice) -> TaxDocument:
+def recorded_document(row: TaxInvoice) -> TaxDocument:
     """The document as it was recorded."""
     return TaxDocument(
         type_code=row.type_code,
@@ -189,6 +192,7 @@ def _recorded(row: TaxInvoice) -> TaxDocument:
         tax_krw=row.vat_krw,
         total_krw=row.total_krw,
         remark=row.remark,
+        amendment_code=row.amendment_code,
     )
 
 
@@ -198,9 +202,11 @@ def _begin(pk: int, *, now: datetime, force_late_by: str, reason: str) -> TaxInv
     The attempt's `tax_invoice` still has the status from before: "sending" means that an earlier call stayed open.
     """
     with transaction.atomic(durable=True):
-        row = TaxInvoice.objects.select_for_update().get(pk=pk)
-        if row.status in (_ISSUED, _FAILED):
+        row = TaxInvoice.objects.select_for_update(of=("self",)).select_related("amends").get(pk=pk)
+        if row.status in (_ISSUED, _FAILED, _WITHDRAWN):
             return None
+        if row.amends is not None and row.amends.status != _ISSUED:
+            raise TaxOriginalNotIssued(f"{row.amends.provider_key}, which it amends, is not issued yet")
         unanswered = row.attempts.filter(finished_at=None)
         if unanswered.filter(started_at__gt=now - ANSWER_TIMEOUT).exists():
             raise TaxInvoiceBusy(f"{row.provider_key} is being sent right now")
@@ -217,7 +223,7 @@ def _begin(pk: int, *, now: datetime, force_late_by: str, reason: str) -> TaxInv
 def _issue(attempt: TaxInvoiceAttempt, provider: TaxInvoiceProvider) -> TaxInvoice:
     row = attempt.tax_invoice
     try:
-        issued = provider.issue(_recorded(row), key=row.provider_key)
+        issued = _call(provider, row)
     except ProviderRejected as refusal:
         detail = f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message
         return _fail(attempt, code=refusal.code, message=detail)
@@ -238,6 +244,13 @@ def _issue(attempt: TaxInvoiceAttempt, provider: TaxInvoiceProvider) -> TaxInvoi
         approval_no=issued.approval_no,
         issued_at=issued.issued_at,
     )
+
+
+def _call(provider: TaxInvoiceProvider, row: TaxInvoice) -> Issued:
+    document = recorded_document(row)
+    if row.amends is None:
+        return provider.issue(document, key=row.provider_key)
+    return provider.issue_amendment(document, key=row.provider_key, original_approval_no=row.amends.approval_no)
 
 
 def _look_up(attempt: TaxInvoiceAttempt, provider: TaxInvoiceProvider) -> TaxInvoice | None:
@@ -263,12 +276,15 @@ def _look_up(attempt: TaxInvoiceAttempt, provider: TaxInvoiceProvider) -> TaxInv
 
 
 def _is_same(row: TaxInvoice, held: Snapshot) -> bool:
-    return (row.write_date_on, row.buyer["registration_no"], row.supply_krw, row.vat_krw, row.total_krw) == (
+    original = row.amends.approval_no if row.amends else ""
+    content = (row.write_date_on, row.buyer["registration_no"], row.supply_krw, row.vat_krw, row.total_krw, original)
+    return content == (
         held.write_date_on,
         held.buyer_registration_no,
         held.supply_krw,
         held.tax_krw,
         held.total_krw,
+        held.original_approval_no,
     )
 
 
@@ -302,7 +318,7 @@ def _answer(attempt: TaxInvoiceAttempt, *, outcome: str, detail: str = "", **cha
 
 
 def _is_late(row: TaxInvoice, now: datetime) -> bool:
-    return now.astimezone(KST).date() > row.deadline_on
+    return row.deadline_on is not None and now.astimezone(KST).date() > row.deadline_on
 
 
 def _late(row: TaxInvoice) -> TaxDeadlinePassed:

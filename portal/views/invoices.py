@@ -14,7 +14,8 @@ from billing import formatting
 from billing.documents import DocumentLine, InvoiceDocument
 from billing.mail import attachment_name
 from billing.models import Invoice
-from billing.services.delivering import ensure_invoice_pdf
+from billing.selectors.credit_notes import credit_notes_of
+from billing.services.printing import ensure_invoice_pdf
 from billing.services.stating import ensure_statement
 from portal.selectors.customers import issued_invoices
 from portal.views.tenancy import CustomerPage
@@ -24,7 +25,11 @@ class InvoicesPage(CustomerPage):
     section = "invoices"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self.render("invoices.html", {"invoices": issued_invoices(self.customer).defer("document")})
+        context = {
+            "invoices": issued_invoices(self.customer).defer("document"),
+            "credit_notes": credit_notes_of(self.customer).defer("document"),
+        }
+        return self.render("invoices.html", context)
 
 
 class InvoicePage(CustomerPage):
@@ -45,6 +50,7 @@ class InvoicePage(CustomerPage):
             "has_months": any(line.month != document.month for line in document.usage_lines),
             "adjustments": [_adjustment(line) for line in document.adjustment_lines],
             "formula": _formula(document),
+            "credit_notes": credit_notes_of(self.customer).filter(invoice=invoice).defer("document"),
             "statement": ensure_statement(invoice=invoice, now=self.now),
             **_lines(document),
         }

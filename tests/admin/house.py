@@ -7,6 +7,7 @@ November: one event of gaon waits for a decision about the price of `acme/odd`.
 from __future__ import annotations
 
 import json
+import smtplib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,9 +18,10 @@ from django.contrib.auth.models import Group, Permission
 from accounts.models import ApiKey, Customer, Membership, User
 from accounts.services import IssuedKey, create_api_key
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
-from billing.models import Alert, BillingRun, HolidayOverride, Invoice, InvoicePdf
+from billing.models import Alert, BillingRun, CreditNote, CreditNotePdf, HolidayOverride, Invoice, InvoicePdf
 from billing.services.alerting import raise_alert
 from billing.services.allocating import reverse_allocation, write_off_invoice
+from billing.services.bouncing import note_refusal
 from billing.services.correcting import propose_correction
 from billing.services.costing import accrue_upstream_cost, record_upstream_payment
 from billing.services.crediting import issue_credit_note
@@ -231,5 +233,9 @@ def make_house() -> House:
         actor=ACTOR,
         now=NOW,
     )
+    note = CreditNote.objects.get()
+    CreditNotePdf.objects.create(credit_note=note, content=b"%PDF-1.7 stands for the file", sha256="0" * 64)
+    refusal = smtplib.SMTPRecipientsRefused({"x": (550, b"5.1.1 no such user")})
+    note_refusal(delivery=note.deliveries.get(), refusal=refusal, now=NOW)
     InvoicePdf.objects.create(invoice=invoice, content=b"%PDF-1.7 stands for the file", sha256="0" * 64)
     return House(make_root(), gaon, naru, key, run, invoice, QuarantinedEvent.objects.get(event_id="odd-1"), odd_price)

@@ -49,10 +49,11 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.received: list[tuple[list[str], bytes]] = []
+        self.answer = "550 no such user"
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if address.endswith("@refused.example"):
-            return "550 no such user"
+            return self.answer
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -36,6 +36,13 @@ class Watched:
         self._after()
         return issued
 
+    def issue_amendment(self, doc: TaxDocument, *, key: str, original_approval_no: str) -> Issued:
+        self.calls.append("issue_amendment")
+        self._before()
+        issued = self._sandbox.issue_amendment(doc, key=key, original_approval_no=original_approval_no)
+        self._after()
+        return issued
+
     def lookup(self, key: str) -> Snapshot | None:
         self.calls.append("lookup")
         self._before_lookup()

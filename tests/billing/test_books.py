@@ -37,6 +37,8 @@ CHECKS = [
     "payments_add_up",
     "credits_add_up",
     "credit_notes_add_up",
+    "credit_note_documents_hold",
+    "tax_amendments_add_up",
     "balances_agree",
     "spending_equals_a_recount",
     "holds_are_of_open_calls",

@@ -16,9 +16,10 @@ from billing.audit import check_books
 from billing.errors import AlreadyDecided, InvoiceIsCredited, NotCreditable, SamePerson
 from billing.models import CreditNote, CreditNoteLine, Invoice, LedgerEntry, PriceCorrection
 from billing.selectors.corrections import correction_differences
+from billing.selectors.credit_notes import creditable_krw
 from billing.services.allocating import allocate_payment
 from billing.services.correcting import approve_correction, propose_correction
-from billing.services.crediting import creditable_krw, issue_credit_note, reissue_invoice, void_invoice
+from billing.services.crediting import issue_credit_note, reissue_invoice, void_invoice
 from billing.services.margins import set_margin
 from billing.services.paying import record_payment
 from catalog.models import Price
@@ -252,7 +253,7 @@ def test_operators_credit_and_void_with_the_figures_before_them(invoice: Invoice
     assert desk.post(f"{path}/credit/", answers).status_code == 302
     note = CreditNote.objects.get()
     assert (note.supply_krw, note.actor) == (1500, "kim@operator.example")
-    refused = desk.post(f"{path}/void/", {"reason": "x"})
+    refused = desk.post(f"{path}/void/", {"reason": "x", "amendment_code": "01"})
     assert "has credit notes" in str(refused.context["form"].errors)
     price = Price.objects.get(model__model_id="acme/dollar")
     proposal = {"price_id": price.pk, "components": '{"prompt": "0.0000009", "completion": "0"}', "reason": "x"}

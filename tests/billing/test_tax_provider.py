@@ -77,7 +77,11 @@ def test_ten_percent_holds_within_a_thousand_won() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"type_code": "0201"}, "type_code"),
+        ({"type_code": "0301"}, "type_code"),
+        ({"type_code": "0201"}, "amendment_code"),
+        ({"amendment_code": "01"}, "amendment_code"),
+        ({"type_code": "0201", "amendment_code": "07"}, "amendment_code"),
+        ({"type_code": "0201", "amendment_code": "04"}, "supply_krw"),
         ({"purpose_code": "18"}, "purpose_code"),
         ({"supplier": replace(SUPPLIER, registration_no="201-86-1234")}, "supplier.registration_no"),
         ({"supplier": replace(SUPPLIER, registration_no="20186123455")}, "supplier.registration_no"),

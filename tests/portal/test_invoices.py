@@ -138,7 +138,7 @@ def test_the_list_takes_the_same_queries_for_one_and_for_many(
     older: tuple[Client, list[Invoice]], acme: Client, django_assert_num_queries: object
 ) -> None:
     for client, slug in ((acme, "acme"), (older[0], "older")):
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(6):
             page(client, f"/c/{slug}/invoices/")
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import ApiKey
+from billing.models import CreditNote
+from billing.services.crediting import issue_credit_note
 from portal.urls import customer_pages
 from tests.portal.factories import Cast, Company, make_user
 
@@ -24,13 +27,29 @@ PAGES = (
     "invoice_pdf",
     "invoice_line",
     "invoice_statement",
+    "credit_note",
+    "credit_note_pdf",
     "balance",
     "statement_csv",
 )
 #: They hold figures and no name.
-FILES = {"invoice_pdf", "statement_csv", "invoice_statement"}
+FILES = {"invoice_pdf", "statement_csv", "invoice_statement", "credit_note_pdf"}
 METHODS = {page: ("get", "post") if page in {"keys", "revoke_key"} else ("get",) for page in PAGES}
 BODY = {"name": "made by the matrix"}
+
+
+def note_of(company: Company) -> str:
+    """The number of the company's credit note: one won of its invoice, whose VAT stays."""
+    kept = CreditNote.objects.filter(customer=company.customer).first()
+    note = kept or issue_credit_note(
+        invoice=company.invoice,
+        amounts_krw={1: 1},
+        amendment_code="01",
+        reason="test",
+        actor="test",
+        now=timezone.now(),
+    )
+    return note.number
 
 
 def address(page: str, company: Company, *, slug: str | None = None) -> str:
@@ -40,6 +59,8 @@ def address(page: str, company: Company, *, slug: str | None = None) -> str:
         arguments["key_id"] = company.key.key.pk
     if page in {"invoice", "invoice_pdf", "invoice_line", "invoice_statement"}:
         arguments["number"] = company.invoice.number
+    if page in {"credit_note", "credit_note_pdf"}:
+        arguments["number"] = note_of(company)
     if page == "invoice_line":
         arguments["position"] = 1
     return reverse(f"portal:{page}", kwargs=arguments)
@@ -93,7 +114,10 @@ def test_nobody_outside_changed_anything(page: str, cast: Cast, clients: Clients
     assert list(ApiKey.objects.order_by("pk").values()) == before
 
 
-@pytest.mark.parametrize("page", ["revoke_key", "invoice", "invoice_pdf", "invoice_line", "invoice_statement"])
+@pytest.mark.parametrize(
+    "page",
+    ["revoke_key", "invoice", "invoice_pdf", "invoice_line", "invoice_statement", "credit_note", "credit_note_pdf"],
+)
 def test_another_customers_row_is_not_found_under_ones_own_slug(page: str, cast: Cast, clients: Clients) -> None:
     path = address(page, cast.globex, slug="acme")
     assert clients.member.get(path).status_code == 404
@@ -114,11 +138,12 @@ def test_an_unknown_slug_and_a_foreign_one_give_the_same_page(page: str, cast: C
     assert text(foreign) == text(unknown)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "invoice_pdf"])
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.endswith("_pdf")])
 def test_no_page_holds_a_word_of_the_other_customer(page: str, cast: Cast, clients: Clients) -> None:
     body = b"".join(clients.member.get(address(page, cast.acme))).decode()
     other = cast.globex
-    for word in (other.customer.name, "globex", other.key.key.prefix, other.invoice.number, other.owner.email):
+    numbers = (other.invoice.number, note_of(other))
+    for word in (other.customer.name, "globex", other.key.key.prefix, *numbers, other.owner.email):
         assert word not in body
     assert "한빛 주식회사" in body or page in FILES
 
@@ -134,6 +159,8 @@ def test_no_page_holds_a_word_of_the_other_customer(page: str, cast: Cast, clien
         "/c/acme/invoices/None/",
         "/c/acme/invoices/..%2F..%2Fetc/",
         "/c/acme/invoices/INV-999999-0001.pdf",
+        "/c/acme/credit-notes/CN-999999-0001.pdf",
+        "/c/acme/credit-notes/None/",
         "/c/acme%00/",
         "/c/%EA%B0%80/",
         "/c/ACME/",

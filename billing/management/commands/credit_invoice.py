@@ -47,7 +47,7 @@ class Command(JsonCommand):
             raise NotFound(f"there is no invoice {number[:60]}", field="number")
         now = timezone.now()
         if void:
-            void_invoice(invoice=invoice, reason=reason, actor=actor, now=now)
+            void_invoice(invoice=invoice, reason=reason, actor=actor, now=now, amendment_code=code)
             return {"invoice": invoice.number, "status": invoice.status}
         if reissue:
             made = reissue_invoice(invoice=invoice, actor=actor, now=now)
