@@ -1,4 +1,4 @@
-"""Addresses of the REST API under /billing/v1/."""
+"""Addresses of billing: `urlpatterns` under /billing/v1/, `openrouter_patterns` under /v1/ and /api/v1/."""
 
 from django.urls import include, path
 
@@ -21,6 +21,7 @@ from billing.api import (
     Quotes,
     Usage,
 )
+from billing.api.credits import credits_of_customer
 
 app_name = "billing"
 urlpatterns = [
@@ -43,3 +44,4 @@ urlpatterns = [
     path("credit-notes/<str:number>/pdf", CreditNotePdfFile.as_view(), name="credit_note_pdf"),
     path("", include("usage.urls")),
 ]
+openrouter_patterns = [path("credits", credits_of_customer)]

@@ -96,6 +96,11 @@ def round_up(amount: Fraction, *, decimals: int = 0) -> Decimal:
     return EXACT.scaleb(Decimal(ceil(amount * 10**decimals)), -decimals)
 
 
+def round_down(amount: Fraction, *, decimals: int = 0) -> Decimal:
+    """The largest decimal with so many decimals that is not above `amount`: for what may still be spent."""
+    return EXACT.scaleb(Decimal(floor(amount * 10**decimals)), -decimals)
+
+
 def allocate(total: int, weights: Sequence[Fraction]) -> list[int]:
     """Split `total` won in proportion to `weights` by largest remainder; the parts add up to `total` exactly.
 

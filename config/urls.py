@@ -3,10 +3,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
+import billing.urls
+import gateway.urls
+import usage.urls
 from config import api, health
 from portal.views.sessions import stop_guessing
-from usage.urls import openrouter_patterns
 
+openrouter_patterns = [
+    *gateway.urls.openrouter_patterns,
+    *billing.urls.openrouter_patterns,
+    *usage.urls.openrouter_patterns,
+]
 urlpatterns = [
     path("livez", health.livez),
     path("readyz", health.readyz),

@@ -13,8 +13,6 @@ urlpatterns = [
     path("usage/litellm", LiteLLMCalls.as_view(), name="litellm"),
 ]
 openrouter_patterns = [
-    path("generation", openrouter.generation),
     path("activity", openrouter.daily_activity),
-    path("credits", openrouter.credits_of_customer),
     path("key", openrouter.own_key),
 ]

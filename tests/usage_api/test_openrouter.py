@@ -77,7 +77,7 @@ def test_the_real_client_parses_all_four(live_server: LiveServer, prefix: str) -
     [day] = days
     assert (day.date_, day.model, day.requests, day.usage) == (noon(2)[:10], MODEL, 2, 2 * FULL_USD)
     assert (day.prompt_tokens, day.completion_tokens, day.reasoning_tokens, day.cached_tokens) == (2_000, 200, 80, 400)
-    assert (credits_read.total_credits, credits_read.total_usage) == (0, 2 * FULL_USD)
+    assert (credits_read.total_credits, credits_read.total_usage) == (2 * FULL_USD, 2 * FULL_USD)
     assert (own.usage, own.limit, own.is_management_key) == (FULL_USD, None, False)
 
 
@@ -196,7 +196,7 @@ def test_the_javascript_client_parses_all_four(live_server: LiveServer, run_node
     assert (one["id"], one["totalCost"], one["appId"]) == ("gen-1", FULL_USD, UsageApp.objects.get().pk)
     assert (one["upstreamInferenceCost"], one["httpReferer"]) == (None, "https://desk.example")
     assert (day["date"], day["usage"], day["promptTokens"]) == (noon(2)[:10], FULL_USD, 1_000)
-    assert answer["credits"] == {"totalCredits": 0, "totalUsage": FULL_USD}
+    assert answer["credits"] == {"totalCredits": FULL_USD, "totalUsage": FULL_USD}
     assert (answer["key"]["usage"], answer["key"]["limitReset"]) == (FULL_USD, None)
     assert answer["refusal"] == {"name": "NotFoundResponseError", "status": 404}
 

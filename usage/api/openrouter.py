@@ -1,4 +1,4 @@
-"""What OpenRouter's clients read about usage: `/generation`, `/activity`, `/credits` and `/key`.
+"""What OpenRouter's clients read about usage: `/generation`, `/activity` and `/key`; `/credits` is billing's.
 
 Every field of their contract stands in every answer; what we do not know is null. Costs are list prices in USD as JSON
 numbers. `upstream_id` and `upstream_inference_cost` are always null: what an upstream charges is nobody else's affair.
@@ -26,7 +26,6 @@ from usage.models import UsageEvent
 from usage.periods import KST
 from usage.selectors.activity import Activity, activity
 from usage.selectors.events import EventReader, EventStatus, ReadEvent, event_by_any_id, event_by_id
-from usage.selectors.groups import UsageScope, scope_total
 from usage.selectors.keys import KeyUsage, key_usage
 
 ACTIVITY_DAYS = 30
@@ -39,13 +38,13 @@ _NO_QUOTA = 2**31 - 1
 _numbers = msgspec.json.Encoder(decimal_format="number")
 
 
-@read_only
-def generation(request: HttpRequest) -> HttpResponseBase:
-    """One of the customer's own events, by our id or its upstream's.
+def generation(request: HttpRequest) -> dict[str, Any]:
+    """One of the customer's own events, by our id or its upstream's, as clients read it; the gateway answers with it and
+    adds what only it knows of its calls.
 
     One that was replaced answers with what counts in its place, one that waits for a price is not found yet.
     """
-    customer = _customer(_key(request, now=timezone.now()))
+    customer = calling_customer(request)
     event_id = request.GET.get("id", "")
     if not event_id or not event_id.isprintable():
         raise bad_parameter("id", event_id, expected="the id of a generation")
@@ -58,7 +57,7 @@ def generation(request: HttpRequest) -> HttpResponseBase:
         raise ApiError(404, "not_found", f"There is no generation {shown(event_id)}.", param="id")
     if read.status is EventStatus.QUARANTINED:
         raise ApiError(404, "not_found", f"The generation {shown(event_id)} has no cost yet.", param="id")
-    return _answer(request, {**_generation_shape(read), "id": event.event_id})
+    return {**_generation_shape(read), "id": event.event_id}
 
 
 @read_only
@@ -87,15 +86,7 @@ def daily_activity(request: HttpRequest) -> HttpResponseBase:
     rows = [_activity_shape(one) for one in activity(customer, first_on, last_on, api_key_pk=key_pk)]
     if "group_by" in request.GET:
         rows = [row | {"workspace_id": workspace} for row in rows]
-    return _answer(request, rows)
-
-
-@read_only
-def credits_of_customer(request: HttpRequest) -> HttpResponseBase:
-    """Nothing is bought ahead here: usage is billed by the month, so there are no credits, and all usage ever."""
-    customer = _customer(_key(request, now=timezone.now()))
-    used = scope_total(customer, UsageScope()).cost_usd
-    return _answer(request, {"total_credits": 0, "total_usage": _number(used)})
+    return answer(request, rows)
 
 
 @read_only
@@ -104,7 +95,22 @@ def own_key(request: HttpRequest) -> HttpResponseBase:
     now = timezone.now()
     key = _key(request, now=now)
     used = key_usage(_customer(key), key.pk, today=now.astimezone(KST).date())
-    return _answer(request, _key_shape(key, used))
+    return answer(request, _key_shape(key, used))
+
+
+def calling_customer(request: HttpRequest) -> Customer:
+    """The customer whose key calls. Raises ApiError: 401, or 403 for an operator's key."""
+    return _customer(_key(request, now=timezone.now()))
+
+
+def answer(request: HttpRequest, data: Any) -> HttpResponseBase:
+    """`data` as clients expect it; Decimals become JSON numbers."""
+    return json_answer(request, _numbers.encode({"data": data}))
+
+
+def plain_number(usd: Decimal) -> Decimal:
+    """Without the zeros that the database keeps behind it."""
+    return Decimal(decimal_text(usd))
 
 
 def _key(request: HttpRequest, *, now: datetime) -> ApiKey:
@@ -135,15 +141,6 @@ def _hashed_key(customer: Customer, text: str) -> ApiKey:
     return key
 
 
-def _answer(request: HttpRequest, data: Any) -> HttpResponseBase:
-    return json_answer(request, _numbers.encode({"data": data}))
-
-
-def _number(usd: Decimal) -> Decimal:
-    """Without the zeros that the database keeps behind it."""
-    return Decimal(decimal_text(usd))
-
-
 def _date(text: str) -> date:
     try:
         if _DATE.fullmatch(text):
@@ -167,7 +164,7 @@ def _in_force(customer: Customer, event: UsageEvent | None) -> ReadEvent | None:
 def _generation_shape(read: ReadEvent) -> dict[str, Any]:
     event = read.event
     # An excluded event is never billed, so 0 is what it costs.
-    cost = _number(read.cost_usd if read.cost_usd is not None else ZERO)
+    cost = plain_number(read.cost_usd if read.cost_usd is not None else ZERO)
     model = None if read.model_id is None else Model.objects.select_related("provider").get(model_id=read.model_id)
     known = {
         "id": event.event_id,
@@ -230,7 +227,7 @@ def _activity_shape(one: Activity) -> dict[str, Any]:
         "model_permaslug": one.model.canonical_slug,
         "endpoint_id": one.model.model_id,  # a model has one endpoint here
         "provider_name": one.model.provider.name,
-        "usage": _number(one.total.cost_usd),
+        "usage": plain_number(one.total.cost_usd),
         "byok_usage_inference": 0,
         "requests": one.total.requests,
         "prompt_tokens": one.total.prompt_tokens,
@@ -244,13 +241,13 @@ def _key_shape(key: ApiKey, used: KeyUsage) -> dict[str, Any]:
     limit = key.monthly_limit_usd
     return {
         "label": f"{key.prefix}...{key.last4}",
-        "limit": None if limit is None else _number(limit),
-        "limit_remaining": None if limit is None else _number(max(limit - used.month_usd, ZERO)),
+        "limit": None if limit is None else plain_number(limit),
+        "limit_remaining": None if limit is None else plain_number(max(limit - used.month_usd, ZERO)),
         "limit_reset": None if limit is None else "monthly",
-        "usage": _number(used.ever_usd),
-        "usage_daily": _number(used.day_usd),
-        "usage_weekly": _number(used.week_usd),
-        "usage_monthly": _number(used.month_usd),
+        "usage": plain_number(used.ever_usd),
+        "usage_daily": plain_number(used.day_usd),
+        "usage_weekly": plain_number(used.week_usd),
+        "usage_monthly": plain_number(used.month_usd),
         "byok_usage": 0,
         "byok_usage_daily": 0,
         "byok_usage_weekly": 0,
