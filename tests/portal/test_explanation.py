@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from django.test import Client
 
+from billing.margins import Basis
 from billing.selectors.statements import statement_digest
+from billing.services.margins import set_margin
 from billing.statements import read_statement
-from tests.portal.factories import Cast
+from tests.billing.month import LATER, NOVEMBER, OCTOBER, close, open_house, tenant, use
+from tests.portal.factories import Cast, make_user
 from tests.portal.test_dashboard import page
 from tests.portal.test_usage import cells
 from usage.periods import BillingMonth
@@ -48,3 +53,32 @@ def test_the_file_is_the_statement_of_the_month(cast: Cast, acme: Client) -> Non
     statement = read_statement(b"".join(answer.streaming_content).splitlines(keepends=True))
     month = BillingMonth(invoice.month.year, invoice.month.month)
     assert (statement.head.events, statement.digest) == statement_digest(invoice.customer, month)
+
+
+def test_lines_that_sell_on_terms_of_their_own(client: Client) -> None:
+    """USD 1 at 15 %, USD 0.5 at 30 %, both at 1,400; and the same contract on the higher of both costs in November."""
+    open_house()
+    gaon = tenant("gaon")
+    client.force_login(make_user(email="kim@gaon.example", customers=(gaon,)))
+    set_margin(customer=None, margin=Decimal("0.3"), family="acme/c", effective_from=OCTOBER.first_on, actor="tests")
+    use(gaon, 1_000_000)
+    use(gaon, 50_000_000, model="acme/cent")
+    close()
+    number = "INV-202610-0001"
+    text = " ".join(page(client, f"/c/gaon/invoices/{number}/").split())
+    assert "<dt>수수료율 30%</dt><dd>Acme: Cent<br>0.50 × 1,400.00 ÷ (1 − 30%) = 1,000<" in text
+    assert "1.00 × 1,400.00 ÷ (1 − 15%) = 1,647.0588…" in text
+    assert '위 금액의 합계 2,647.0588… →<span class="strong">2,647원</span>' in text
+    text = " ".join(page(client, f"/c/gaon/invoices/{number}/lines/1/").split())
+    assert "700 ÷ (1 − 30%) = 1,000" in text
+
+    set_margin(
+        customer=gaon, margin=Decimal("0.2"), basis=Basis.HIGHER, effective_from=NOVEMBER.first_on, actor="tests"
+    )
+    use(gaon, 1_000_000, at="2026-11-05T12:00:00+09:00", now=LATER)
+    close(NOVEMBER, now=LATER)
+    number = "INV-202611-0001"
+    text = " ".join(page(client, f"/c/gaon/invoices/{number}/").split())
+    assert "(요청별로 정가와 공급사 청구액 중 높은 금액 기준)" in text
+    text = " ".join(page(client, f"/c/gaon/invoices/{number}/lines/1/").split())
+    assert "1.00, 요청 1건의 합계 (요청별로 정가와 공급사 청구액 중 높은 금액)" in text
