@@ -53,7 +53,9 @@ def at_once_or_apart(
     except Exception as error:
         if len(item_ids) == 1:
             return [_park(item_ids[0], error, now)]
-        logger.warning("%d items of a run failed as one, so each is done by itself: %s", len(item_ids), error)
+        # The text of a database error shows rows; its kind is enough here.
+        kind = type(error).__name__
+        logger.warning("%d items of a run failed as one (%s), so each is done by itself", len(item_ids), kind)
     apart = BillingRunItem.objects.filter(pk__in=item_ids).order_by("customer_id").values_list("pk", flat=True)
     return [item for pk in apart for item in at_once_or_apart(work, [pk], now=now)]
 

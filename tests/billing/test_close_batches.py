@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import Customer
 from accounts.services import add_tax_profile
@@ -30,6 +30,7 @@ from billing.models import (
     TaxInvoice,
 )
 from billing.services.closing import close_customers, finish_run, start_run
+from billing.services.issuing import take_numbers
 from billing.services.run_items import in_batches
 from billing.services.steps import begin_steps, confirm_rates, draft_customers, request_drafts
 from config import env
@@ -256,3 +257,25 @@ def test_killed_before_and_after_every_commit() -> None:
         f"INV-202610-{ordinal:04d}" for ordinal in range(1, 12)
     ]
     assert broken() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_numbers_taken_several_at_a_time_leave_no_gap_where_some_roll_back() -> None:
+    given: list[range] = []
+
+    class Undone(Exception):
+        pass
+
+    def take(number: int) -> None:
+        dice = random.Random(number)
+        for _ in range(6):
+            with suppress(Undone), transaction.atomic():
+                taken = take_numbers(series="INV-TEST", count=dice.randint(1, 5))
+                if dice.random() < 0.4:
+                    raise Undone
+                given.append(taken)
+
+    in_threads(6, take)
+    numbers = sorted(number for taken in given for number in taken)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert NumberSequence.objects.get(series="INV-TEST").last_number == len(numbers) > 20
