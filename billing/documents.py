@@ -163,7 +163,9 @@ class DocumentLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyExchange:
-    """One day under the daily rule: what was used on `used_on` (KST), converted at the rate published on `source_date`."""
+    """One day under the daily rule: the USD that were sold of what was used on `used_on` (KST), converted at the rate
+    published on `source_date`.
+    """
 
     used_on: date
     cost_usd: Decimal

@@ -77,7 +77,7 @@ class LineInline(ReadOnlyInline):
     model = InvoiceLine
     fields = (
         "position", "kind", "month", "model_name", "requests", "prompt_tokens", "cache_read_tokens", "completion_tokens",
-        "cost_usd", "amount_krw", "discount_krw", "promotion_krw",
+        "cost_usd", "margin", "basis", "amount_krw", "discount_krw", "promotion_krw",
     )  # fmt: skip
 
 

@@ -70,6 +70,9 @@ class DayShareDocument(serializers.Serializer):
 class ChargedEventDocument(EventDocument):
     """An event with its exact share of the line, before the line's rounding."""
 
+    sold = AmountDocument(
+        allow_null=True, help_text="What it is sold on, by the line's basis; they add up to the line's."
+    )
     charge_krw = ExactWonDocument()
 
 
@@ -124,7 +127,11 @@ class ExplainedLine(APIView):
             {
                 **explanation_json(explained),
                 "events": [
-                    {**event_json(read), "charge_krw": exact_json(explained.charge_krw(read.event, read.cost_usd))}
+                    {
+                        **event_json(read),
+                        "sold": None if read.cost_usd is None else usd(explained.sold_usd(read.event, read.cost_usd)),
+                        "charge_krw": exact_json(explained.charge_krw(read.event, read.cost_usd)),
+                    }
                     for read in EventReader(invoice.customer).read(page)
                 ],
                 "next_cursor": cursor,

@@ -72,6 +72,10 @@ class LineExplanation:
         """The line's own."""
         return self.document.margin_of(self.line)
 
+    def sold_usd(self, event: UsageEvent, cost_usd: Decimal) -> Decimal:
+        """What an event of that cost is sold on."""
+        return Basis(self.line.basis).of(cost_usd, event.upstream_cost_usd)
+
     def charge_krw(self, event: UsageEvent, cost_usd: Decimal | None) -> Fraction:
         """An event's exact share of the line: what it is sold on, at the line's rate (or its day's) and margin."""
         if cost_usd is None:
@@ -80,8 +84,7 @@ class LineExplanation:
         if rate is None:
             used_on = event.occurred_at.astimezone(KST).date()
             rate = next(day.rate for day in self.days if day.used_on == used_on)
-        sold_usd = Basis(self.line.basis).of(cost_usd, event.upstream_cost_usd)
-        return Fraction(sold_usd) * Fraction(rate) / (1 - Fraction(self.margin))
+        return Fraction(self.sold_usd(event, cost_usd)) * Fraction(rate) / (1 - Fraction(self.margin))
 
 
 def explain_line(invoice: Invoice, line: InvoiceLine) -> LineExplanation:

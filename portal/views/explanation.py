@@ -106,7 +106,7 @@ def _row(explained: LineExplanation, read: ReadEvent) -> dict[str, Any]:
     return {
         "event": read.event,
         "arithmetic": [arithmetic_text(component) for component in read.components or ()],
-        "cost": formatting.cut(Fraction(read.cost_usd), least=2, most=12),
+        "cost": formatting.cut(Fraction(explained.sold_usd(read.event, read.cost_usd)), least=2, most=12),
         "charge": formatting.cut(explained.charge_krw(read.event, read.cost_usd), least=0, most=_DECIMALS),
     }
 

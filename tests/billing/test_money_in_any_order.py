@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -17,19 +18,23 @@ from accounts.errors import DomainError
 from accounts.models import Customer
 from billing.audit import check_books
 from billing.audit.money import balances_agree, credits_add_up, payments_add_up
+from billing.margins import Basis
 from billing.models import Allocation, Invoice, Payment, Prepayment, PromotionalCredit
 from billing.selectors.bills import month_bill
 from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
 from billing.services.discounting import add_discount
 from billing.services.exchange import set_rate
 from billing.services.granting import expire_credits, grant_credit, void_credit
+from billing.services.margins import set_margin
 from billing.services.minimums import set_minimum
 from billing.services.paying import match_payment, refund_payment, reverse_payment
 from billing.services.prepaying import pay_from_prepayment, refund_prepayment, set_aside, withdraw_prepayment
+from catalog.models import Provider
 from tests.billing.factories import ACTOR
 from tests.billing.money import deposit, plain_house, prepay, spend
 from tests.billing.month import OCTOBER, close, publish
 from usage.periods import BillingMonth
+from usage.services.ingesting import Status, ingest_events
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +46,7 @@ STEPS = st.lists(
             [
                 *("spend", "spend", "close", "grant", "prepay", "deposit", "match", "allocate", "pay_from_prepayment"),
                 *("set_aside", "withdraw", "refund", "refund_prepayment", "void", "expire", "reverse_payment"),
-                *("reverse_allocation", "write_off", "discount", "minimum"),
+                *("reverse_allocation", "write_off", "discount", "minimum", "margin", "charge", "charge"),
             ]
         ),
         WON,
@@ -76,6 +81,33 @@ class World:
         model = "acme/cent" if which % 2 else "acme/dollar"
         day = self.month.first_on + timedelta(days=which * 5)
         spend(self.customer, won, model=model, at=f"{day}T12:00:00+09:00", now=self.now)
+
+    def charge(self, won: int, which: int) -> None:
+        """Usage for which the upstream names a charge: more than our list price, less, or nothing."""
+        self.references += 1
+        day = self.month.first_on + timedelta(days=which * 5)
+        usage = {"prompt_tokens": won * 1_000, "completion_tokens": 0, "total_tokens": won * 1_000}
+        event = {
+            "id": f"charged-{self.references}",
+            "customer": self.customer.slug,
+            "model": "acme/dollar",
+            "occurred_at": f"{day}T12:00:00+09:00",
+            "dialect": "openrouter",
+            "usage": {**usage, "cost": won * which / 2_000},
+        }
+        [result] = ingest_events(lines=[json.dumps(event).encode()], now=self.now, actor=ACTOR)
+        assert result.status == Status.ACCEPTED
+
+    def margin(self, won: int, which: int) -> None:
+        scopes = ({"family": "acme/c"}, {"family": "acme/d"}, {"provider": Provider.objects.get(slug="acme")}, {})
+        set_margin(
+            customer=self.customer if which % 2 else None,
+            margin=Decimal(won % 90) / 100,
+            basis=list(Basis)[won % 3],
+            effective_from=self.month.last_on,
+            actor=ACTOR,
+            **scopes[which % 4],
+        )
 
     def close(self, won: int, which: int) -> None:
         preview = month_bill(self.customer, self.month)
