@@ -27,6 +27,7 @@ LOCALES = ("ko", "en")
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
 _REGISTRATION_NO = re.compile(r"[0-9]{10}", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,60})?", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -231,6 +232,19 @@ class SoldShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroRate:
+    """Why there is no VAT (영세율): the article of the law, and the document that proves it, by name and SHA-256."""
+
+    law: str
+    evidence: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not self.law.strip() or not self.evidence.strip() or not _SHA256.fullmatch(self.sha256):
+            raise DocumentError("zero_rate", "an article of the law, a document and its SHA-256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MinimumPart:
     """A monthly minimum: won of a whole month, and the days of this one for which they hold, both included."""
 
@@ -283,6 +297,8 @@ class InvoiceDocument:
     prepaid_krw: int = _later(0)
     minimum_krw: int = _later(0)
     minimums: tuple[MinimumPart, ...] = _later(())
+    #: Without it VAT is a tenth.
+    zero_rate: ZeroRate | None = _later(None)  # noqa: RUF009 - a field, made once
 
     def __post_init__(self) -> None:
         _require_member(self.locale, LOCALES, "locale")
@@ -467,7 +483,10 @@ class InvoiceDocument:
     def _require_formula(self) -> None:
         if not _is_rounding_of(self.usage_krw, self.exact_supply_krw):
             raise DocumentError("supply_krw", "USD x rate / (1 - margin) gives another supply")
-        if not _is_rounding_of(self.vat_krw, Fraction(self.supply_krw, 10)):
+        if self.zero_rate is not None:
+            if self.vat_krw:
+                raise DocumentError("vat_krw", "a zero-rated supply carries no VAT")
+        elif not _is_rounding_of(self.vat_krw, Fraction(self.supply_krw, 10)):
             raise DocumentError("vat_krw", "VAT is ten percent of the supply")
 
 
@@ -662,6 +681,7 @@ _INVOICE = _object(
         ),
         margin=_optional(_decimal),
         exchange=_EXCHANGE,
+        zero_rate=_optional(_object(ZeroRate, _readers_of(ZeroRate))),
         minimums=_list_of(_object(MinimumPart, _readers_of(MinimumPart))),
     ),
 )

@@ -180,6 +180,7 @@ def _content(document: InvoiceDocument) -> dict[str, str]:
         "tax_invoice_deadline_on": deadline_text(document),
         "supply": formatting.won_sign(document.supply_krw),
         "vat": formatting.won_sign(document.vat_krw),
+        "zero_rate": "yes" if document.zero_rate else "",
         "total": formatting.won_sign(document.total_krw),
         "usage": formatting.won_sign(document.usage_krw),
         "has_adjustments": "yes" if document.adjustment_lines else "",

@@ -106,8 +106,17 @@ def relieve(lines: Sequence[CoveredUsage], offers: Sequence[Offer]) -> list[Reli
     return reliefs
 
 
-def adjusted(totals: Totals, *, discount_krw: int, minimum_krw: int, promotion_krw: int, rounding: Rounding) -> Totals:
-    """The totals of usage after discounts, at least `minimum_krw` then, and after promotional credit; VAT on the outcome.
+def adjusted(
+    totals: Totals,
+    *,
+    discount_krw: int,
+    minimum_krw: int,
+    promotion_krw: int,
+    rounding: Rounding,
+    is_zero_rated: bool = False,
+) -> Totals:
+    """The totals of usage after discounts, at least `minimum_krw` then, and after promotional credit; VAT on the outcome,
+    none where the supply is zero-rated.
 
     Raises ValueError when more would be taken off than there is: credit pays usage and never the minimum.
     """
@@ -116,7 +125,7 @@ def adjusted(totals: Totals, *, discount_krw: int, minimum_krw: int, promotion_k
         raise ValueError(f"discount_krw: {discount_krw} and promotion_krw: {promotion_krw} of {totals.usage_krw}")
     shortfall = max(minimum_krw - left, 0)
     supply = left + shortfall - promotion_krw
-    vat = vat_won(supply, rounding)
+    vat = 0 if is_zero_rated else vat_won(supply, rounding)
     return Totals(supply, vat, supply + vat, totals.line_amounts_krw, discount_krw, shortfall, promotion_krw)
 
 

@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-#: 일반 세금계산서. The first two digits of a type are its class, the last two its kind, which an amendment keeps.
-TYPE_CODE = "0101"
-TYPE_CODES = (TYPE_CODE,)
+#: 일반 세금계산서 and 영세율 세금계산서. The first two digits of a type are its class, the last two its kind, which an
+#: amendment keeps.
+TYPE_CODE, ZERO_RATED_TYPE_CODE = "0101", "0102"
+TYPE_CODES = (TYPE_CODE, ZERO_RATED_TYPE_CODE)
 #: 수정세금계산서, the class of a document that amends another.
 AMENDING_CLASS = "02"
 #: 수정사유: 착오정정, 공급가액 변동, 환입, 계약의 해제, 내국신용장 사후개설, 이중발급.
@@ -164,7 +165,10 @@ class TaxDocument:
             raise TaxDocumentError("tax_krw", "the lines do not add up to the tax")
         if self.total_krw != self.supply_krw + self.tax_krw:
             raise TaxDocumentError("total_krw", "supply and tax do not add up to the total")
-        if abs(10 * self.tax_krw - self.supply_krw) > 10 * TAX_TOLERANCE_KRW:
+        if self.type_code[2:] == ZERO_RATED_TYPE_CODE[2:]:
+            if any(line.tax_krw for line in self.lines):
+                raise TaxDocumentError("tax_krw", "a zero-rated tax invoice carries no tax")
+        elif abs(10 * self.tax_krw - self.supply_krw) > 10 * TAX_TOLERANCE_KRW:
             raise TaxDocumentError(
                 "tax_krw", f"more than {TAX_TOLERANCE_KRW:,} won away from ten percent of the supply"
             )

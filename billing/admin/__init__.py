@@ -18,6 +18,7 @@ from billing.admin import (
     spending,
     tax_invoices,
     upstream,
+    zero_ratings,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "spending",
     "tax_invoices",
     "upstream",
+    "zero_ratings",
 ]

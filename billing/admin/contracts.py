@@ -33,6 +33,7 @@ CUSTOMER_LINKS += [
     (_("Margin rules"), "admin:billing_marginrule_changelist"),
     (_("Discounts"), "admin:billing_discount_changelist"),
     (_("Monthly minimums"), "admin:billing_monthlyminimum_changelist"),
+    (_("Zero ratings"), "admin:billing_zerorating_changelist"),
     (_("Invoices"), "admin:billing_invoice_changelist"),
     (_("Deliveries"), "admin:billing_delivery_changelist"),
     (_("Payments"), "admin:billing_payment_changelist"),

@@ -54,7 +54,10 @@ class CreditForm(ReasonForm):
     def evidence(self) -> list[tuple[str, str]]:
         if self.row is None:
             return []
-        return [(f"{line.position}  {line.model_name}", won(creditable_krw(line))) for line in self.row.lines.all()]
+        return [
+            (f"{line.position}  {line.model_name or line.get_kind_display()}", won(creditable_krw(line)))
+            for line in self.row.lines.all()
+        ]
 
     def clean_lines(self) -> dict[int, int]:
         amounts: dict[int, int] = {}

@@ -136,7 +136,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("number", "customer", "month", "status", "billing_period", "language")}),
         (gettext_lazy("Dates"), {"fields": ("issued_at", "issued_on", "due_on")}),
-        (gettext_lazy("Amounts"), {"fields": ("supply_krw", "vat_krw", "total_krw", "allocated_krw", "due")}),
+        (
+            gettext_lazy("Amounts"),
+            {"fields": ("supply_krw", "vat_krw", "zero_rating", "total_krw", "allocated_krw", "due")},
+        ),
         (
             gettext_lazy("How the won came about"),
             {"fields": ("cost_usd", "rule", "exchange_rate", "exchange_evidence", "margin", "rounding_rule")},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, cast
 
@@ -95,6 +96,14 @@ class InvoiceLineDocument(serializers.Serializer):
     )
 
 
+class ZeroRateDocument(serializers.Serializer):
+    """By what there is no VAT (영세율)."""
+
+    law = serializers.CharField(help_text="Article of the law, in Korean.")
+    evidence = serializers.CharField()
+    sha256 = serializers.CharField(help_text="Of the document named as evidence.")
+
+
 class StatementDocument(serializers.Serializer):
     """What the file of the invoice's events has to come to."""
 
@@ -126,6 +135,8 @@ class InvoiceWholeDocument(InvoiceHeadDocument):
     rounding = serializers.CharField()
     exchange = ExchangeDocument()
     statement = StatementDocument(allow_null=True, help_text="null once the events are archived without it.")
+    vat_rate = serializers.CharField(help_text="`0.1`, or `0` where zero-rated.")
+    zero_rate = ZeroRateDocument(allow_null=True, help_text="null where VAT is 10 %.")
     deposit_code = serializers.CharField(help_text="What to write as the depositor's name (입금자명).")
     lines = InvoiceLineDocument(many=True)
 
@@ -156,6 +167,7 @@ class InvoicePreviewDocument(serializers.Serializer):
     exchange = ExchangeDocument(allow_null=True)
     supply = AmountDocument(allow_null=True, help_text="null without usage, or while something is missing.")
     vat = AmountDocument(allow_null=True)
+    vat_rate = serializers.CharField(allow_null=True, help_text="`0.1`, or `0` where zero-rated.")
     total = AmountDocument(allow_null=True)
     lines = InvoiceLineDocument(many=True)
 
@@ -231,6 +243,8 @@ class OneInvoice(APIView):
                 "margin": None if document.margin is None else decimal_text(document.margin),
                 "rounding": document.rounding,
                 "exchange": exchange_json(document.exchange),
+                "vat_rate": "0.1" if document.zero_rate is None else "0",
+                "zero_rate": None if document.zero_rate is None else asdict(document.zero_rate),
                 "deposit_code": document.deposit_code,
                 "statement": None if statement is None else {"events": statement.events, "digest": statement.digest},
                 "lines": [line_json(line, document.margin) for line in document.lines],
@@ -408,6 +422,7 @@ def _preview_json(preview: MonthPreview) -> dict[str, Any]:
         "exchange": None if bill is None else exchange_json(bill.exchange),
         "supply": None if bill is None else krw(bill.totals.supply_krw),
         "vat": None if bill is None else krw(bill.totals.vat_krw),
+        "vat_rate": None if bill is None else "0" if bill.zero_rating else "0.1",
         "total": None if bill is None else krw(bill.totals.total_krw),
         "lines": [line_json(line, bill.margin) for line in bill.document_lines] if bill else [],
     }

@@ -18,6 +18,7 @@ from billing.audit.money import (
     tax_amendments_add_up,
 )
 from billing.audit.terms import lines_sell_on_their_terms
+from billing.audit.zero_rates import zero_rates_have_evidence
 from billing.documents import DocumentError, InvoiceDocument
 from billing.models import Invoice
 from catalog.money import Rounding, round_won, vat_won
@@ -59,6 +60,8 @@ GUARDS = [
     ("billing_marginrule", "margin_rule_is_history"),
     ("billing_discount", "discount_is_history"),
     ("billing_monthlyminimum", "monthly_minimum_is_history"),
+    ("billing_zerorating", "zero_rating_is_history"),
+    ("billing_invoice", "zero_rating_is_in_force"),
     ("billing_invoiceline", "discount_is_of_the_customer"),
     ("billing_exchangerate", "rows_are_never_changed"),
     ("billing_invoicepdf", "rows_are_never_changed"),
@@ -114,6 +117,7 @@ def check_books() -> list[CheckResult]:
         _run("lines_sell_on_their_terms", lines_sell_on_their_terms),
         _run("discounts_are_taken_as_agreed", discounts_are_taken_as_agreed),
         _run("minimums_are_charged", minimums_are_charged),
+        _run("zero_rates_have_evidence", zero_rates_have_evidence),
         _run("one_invoice_per_month", _one_invoice_each),
         _run("numbers_are_gapless", _numbers_are_gapless),
         _run("guards_stand", _guards_stand),
@@ -215,7 +219,8 @@ def _amounts_finding(invoice: Invoice) -> str | None:
         return f"{invoice.number}: the document names another number, month, margin, rate or rounding than the invoice"
     usage = round_won(document.exact_supply_krw, Rounding(invoice.rounding))
     supply = usage - document.discount_krw + document.shortfall_krw - document.promotion_krw
-    if (supply, vat_won(supply, Rounding(invoice.rounding))) != amounts[:2]:
+    vat = 0 if invoice.zero_rating_id else vat_won(supply, Rounding(invoice.rounding))
+    if (supply, vat) != amounts[:2]:
         return f"{invoice.number}: recomputed supply {supply}, issued {amounts[0]} + {amounts[1]}"
     tax = getattr(invoice, "tax_invoice", None)
     if tax is None:

@@ -19,7 +19,7 @@ from billing.models.promotions import PromotionalCredit, PromotionalCreditMove
 from billing.models.runs import BillingDraft, BillingRun, BillingRunItem
 from billing.models.spending import SpendingAccount, SpendingTerm
 from billing.models.tax_invoices import SandboxTaxDocument, TaxInvoice, TaxInvoiceAttempt
-from billing.models.terms import Discount, MonthlyMinimum, invoice_reductions, minimum_of, minimum_parts
+from billing.models.terms import Discount, MonthlyMinimum, ZeroRating, invoice_reductions, minimum_of, minimum_parts
 from billing.models.upstream import UpstreamAccrual, UpstreamPayment
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "TopUpSetting",
     "UpstreamAccrual",
     "UpstreamPayment",
+    "ZeroRating",
     "invoice_reductions",
     "minimum_of",
     "minimum_parts",

@@ -43,6 +43,15 @@ class Invoice(models.Model):
     #: None where lines differ in it: each has its own.
     margin = models.DecimalField(_("margin"), max_digits=6, decimal_places=5, null=True, blank=True)
     rounding = models.CharField(_("rounding"), max_length=8)
+    #: The evidence by which it carries no VAT; null on every other invoice.
+    zero_rating = models.ForeignKey(
+        "billing.ZeroRating",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="invoices",
+        verbose_name=_("zero rating"),
+    )
     supply_krw = models.BigIntegerField(_("supply (KRW)"))
     vat_krw = models.BigIntegerField(_("VAT (KRW)"))
     total_krw = models.BigIntegerField(_("total (KRW)"))
@@ -64,6 +73,16 @@ class Invoice(models.Model):
             ),
             models.CheckConstraint(
                 name="invoice_amounts_are_not_negative", condition=Q(supply_krw__gte=0, vat_krw__gte=0)
+            ),
+            models.CheckConstraint(
+                # A tenth rounded by either policy; nothing else without evidence.
+                name="invoice_vat_is_a_tenth_or_none_by_evidence",
+                condition=Q(zero_rating__isnull=False, vat_krw=0)
+                | Q(
+                    zero_rating__isnull=True,
+                    supply_krw__gt=F("vat_krw") * 10 - 10,
+                    supply_krw__lt=F("vat_krw") * 10 + 10,
+                ),
             ),
             models.CheckConstraint(
                 name="invoice_is_paid_exactly_when_settled",

@@ -135,6 +135,81 @@ class MonthlyMinimum(models.Model):
         return MinimumPart(amount_krw=self.amount_krw, first_on=first, last_on=last) if first <= last else None
 
 
+class ZeroRating(models.Model):
+    """Why a customer's supplies carry no VAT (영세율): the article of the law, and the document that proves it applies.
+
+    Holds for whole months, as a discount does, and for nothing else: an address abroad, a foreign buyer or a currency mean
+    nothing by themselves. `sha256` is that of the document which `reference` names and `accepted_by` has looked at.
+    """
+
+    class Article(models.TextChoices):
+        GOODS_EXPORTED = "부가가치세법 제21조", _("VAT Act art. 21 (exported goods)")
+        SERVICES_ABROAD = "부가가치세법 제22조", _("VAT Act art. 22 (services supplied abroad)")
+        TRANSPORT_ABROAD = "부가가치세법 제23조", _("VAT Act art. 23 (international transport)")
+        FOREIGN_EXCHANGE = "부가가치세법 제24조", _("VAT Act art. 24 (supplies that earn foreign exchange)")
+        SPECIAL_TAXATION = "조세특례제한법 제105조", _("Restriction of Special Taxation Act art. 105")
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="zero_ratings", verbose_name=_("customer"))
+    article = models.CharField(_("article of the law"), max_length=40, choices=Article.choices)
+    clause = models.CharField(_("clause"), max_length=100, blank=True)
+    reference = models.CharField(_("evidence"), max_length=200)
+    sha256 = models.CharField("SHA-256", max_length=64)
+    accepted_by = models.CharField(_("accepted by"), max_length=200)
+    effective_from = models.DateField(_("from"))
+    effective_to = models.DateField(_("to"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=300)
+    actor = models.CharField(_("by"), max_length=200)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("zero rating")
+        verbose_name_plural = _("zero ratings")
+        ordering = ["customer", "-effective_from", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="zero_rating_has_its_evidence",
+                condition=~Q(reference="") & ~Q(accepted_by="") & ~Q(reason="") & Q(sha256__regex=r"^[0-9a-f]{64}$"),
+            ),
+            models.CheckConstraint(
+                name="zero_rating_names_an_article_that_allows_it",
+                condition=Q(
+                    article__in=[
+                        "부가가치세법 제21조",
+                        "부가가치세법 제22조",
+                        "부가가치세법 제23조",
+                        "부가가치세법 제24조",
+                        "조세특례제한법 제105조",
+                    ]
+                ),
+            ),
+            models.CheckConstraint(
+                name="zero_rating_holds_for_whole_months",
+                condition=Q(effective_from__day=1)
+                & (Q(effective_to__isnull=True) | Q(effective_to__day=1, effective_to__gte=F("effective_from"))),
+            ),
+            ExclusionConstraint(
+                name="zero_ratings_of_a_customer_never_overlap",
+                expressions=[
+                    ("customer_id", RangeOperators.EQUAL),
+                    (
+                        Func(
+                            F("effective_from"), F("effective_to"), function="daterange", output_field=DateRangeField()
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
+                ],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer} {self.law}"
+
+    @property
+    def law(self) -> str:
+        """The article and clause as documents name them."""
+        return f"{self.article} {self.clause}".strip()
+
+
 def minimum_parts(rows: Iterable[MonthlyMinimum], month: BillingMonth, *, has_usage: bool) -> tuple[MinimumPart, ...]:
     """What a month's minimum is made up of, by day."""
     parts = (row.part_of(month) for row in rows if has_usage or row.applies_without_usage)

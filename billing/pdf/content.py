@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from billing import formatting
-from billing.documents import DocumentLine, InvoiceDocument, Party
+from billing.documents import DocumentLine, InvoiceDocument, Party, ZeroRate
 from billing.formatting import Column, date_text, deadline_text, month_text, one_line
 from billing.hangul import amount_in_words
 from catalog.money import decimal_text
@@ -45,6 +45,7 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
         "words": amount_in_words(document.total_krw),
         "supply": formatting.won(document.supply_krw),
         "vat": formatting.won(document.vat_krw),
+        "zero_rate": _zero_rate(document.zero_rate) if document.zero_rate else None,
         "total": formatting.won(document.total_krw),
         "has_supply": document.supply_krw > 0,
         "usage": formatting.won(document.usage_krw),
@@ -155,6 +156,10 @@ def _adjustment(line: DocumentLine) -> dict[str, str]:
         "sign": "–" if line.amount_krw < 0 else "",
         "amount": formatting.won(abs(line.amount_krw)),
     }
+
+
+def _zero_rate(rate: ZeroRate) -> dict[str, str]:
+    return {"law": one_line(rate.law), "evidence": one_line(rate.evidence)}
 
 
 def _minimum(document: InvoiceDocument) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from accounts.models import Customer
 from billing.documents import DailyExchange, DocumentLine, ExchangeEvidence, MinimumPart
 from billing.errors import NoExchangeRate, NoMarginRule
 from billing.margins import Basis, Terms
-from billing.models import Discount, InvoiceLine, PromotionalCredit, minimum_of, minimum_parts
+from billing.models import Discount, InvoiceLine, PromotionalCredit, ZeroRating, minimum_of, minimum_parts
 from billing.selectors.facts import MonthFacts, load_facts
 from billing.selectors.promotions import offer_of
 from billing.selling import SoldLine, take_discounts
@@ -85,6 +85,7 @@ class MonthBill:
     discounts: tuple[BillDiscount, ...]
     minimums: tuple[MinimumPart, ...]
     minimum_krw: int
+    zero_rating: ZeroRating | None
     promotions: tuple[BillPromotion, ...]
     cost_usd: Decimal
     exchange: ExchangeEvidence
@@ -166,12 +167,14 @@ def compute_bill(customer: Customer, facts: MonthFacts) -> MonthBill | None:
     left_krw = [amount - taken for amount, taken in zip(totals.line_amounts_krw, reduced_krw, strict=True)]
     promotions, relieved_krw = _promotions(facts.credits.get(customer.pk, ()), sums, terms, left_krw, exchange)
     minimum_krw = minimum_of(minimums, month, rounding)
+    zero_rating = facts.zero_ratings.get(customer.pk)
     totals = adjusted(
         totals,
         discount_krw=sum(reduced_krw),
         minimum_krw=minimum_krw,
         promotion_krw=sum(relieved_krw),
         rounding=rounding,
+        is_zero_rated=zero_rating is not None,
     )
     lines = tuple(
         BillLine(
@@ -194,6 +197,7 @@ def compute_bill(customer: Customer, facts: MonthFacts) -> MonthBill | None:
         discounts=discounts,
         minimums=minimums,
         minimum_krw=minimum_krw,
+        zero_rating=zero_rating,
         promotions=promotions,
         cost_usd=exact_sum(line.total.cost_usd for line in sums),
         exchange=exchange,

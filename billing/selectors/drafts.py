@@ -82,6 +82,7 @@ def bill_digest(bill: MonthBill | None) -> str:
         ],
         *([_adjustment_figures(bill)] if bill.adjustments else []),
         *([_minimum_figures(bill)] if bill.minimums else []),
+        *([["zero_rating", bill.zero_rating.pk]] if bill.zero_rating else []),
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -13,11 +13,11 @@ from itertools import chain
 
 from accounts.models import Customer
 from billing.margins import MarginBook
-from billing.models import Discount, MonthlyMinimum, PromotionalCredit
+from billing.models import Discount, MonthlyMinimum, PromotionalCredit, ZeroRating
 from billing.selectors.exchange import RateBook, rate_book
 from billing.selectors.margins import margin_book
 from billing.selectors.promotions import usable_credits
-from billing.selectors.terms import discounts_of, minimums_of
+from billing.selectors.terms import discounts_of, minimums_of, zero_ratings_of
 from catalog.models import Model
 from usage.periods import BillingMonth
 from usage.selectors import UsageSum, billed_sums, open_quarantine_counts
@@ -44,6 +44,7 @@ class MonthFacts:
     rates: RateBook
     discounts: Mapping[int, list[Discount]]
     minimums: Mapping[int, list[MonthlyMinimum]]
+    zero_ratings: Mapping[int, ZeroRating]
     credits: Mapping[int, list[PromotionalCredit]]
     quarantined: Mapping[int, int]
 
@@ -69,6 +70,7 @@ def load_facts(customers: Collection[Customer], month: BillingMonth, *, on: date
         rates=rate_book(min([looked_back_from, *late]), month.last_on),
         discounts=discounts_of(ids),
         minimums=minimums_of(ids),
+        zero_ratings=zero_ratings_of(ids, month),
         credits=grants,
         quarantined=open_quarantine_counts(ids, month),
     )

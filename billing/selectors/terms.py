@@ -10,7 +10,7 @@ from django.db.models.functions import Greatest
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from billing.errors import UnknownModel
-from billing.models import Discount, MonthlyMinimum
+from billing.models import Discount, MonthlyMinimum, ZeroRating
 from catalog.selectors import find_model
 from usage.periods import BillingMonth
 
@@ -35,6 +35,16 @@ def minimums_of(customer_ids: Collection[int]) -> dict[int, list[MonthlyMinimum]
     for row in MonthlyMinimum.objects.filter(customer__in=customer_ids).order_by("effective_from"):
         found.setdefault(row.customer_id, []).append(row)
     return found
+
+
+def zero_ratings_of(customer_ids: Collection[int], month: BillingMonth) -> dict[int, ZeroRating]:
+    """The evidence by which these customers' supplies of a month carry no VAT; whoever has none is left out."""
+    rows = ZeroRating.objects.filter(
+        Q(effective_to__isnull=True) | Q(effective_to__gt=month.first_on),
+        customer__in=customer_ids,
+        effective_from__lte=month.first_on,
+    )
+    return {row.customer_id: row for row in rows}
 
 
 def customers_with_minimum(month: BillingMonth) -> QuerySet[Customer]:

@@ -180,6 +180,8 @@ def _vat(invoice: Invoice, supply_krw: int) -> int:
     """What the invoice's VAT loses: by the invoice's own rounding, on what is left of its supply."""
     before = invoice.credit_notes.aggregate(supply=Sum("supply_krw"), vat=Sum("vat_krw"))
     left = invoice.supply_krw - (before["supply"] or 0) - supply_krw
+    if invoice.zero_rating_id is not None:
+        return 0
     return invoice.vat_krw - (before["vat"] or 0) - vat_won(left, Rounding(invoice.rounding))
 
 

@@ -14,9 +14,9 @@ from django.db import connection, transaction
 
 from accounts.models import Customer, SellerProfile, TaxProfile
 from accounts.services import record_audits
-from billing.documents import BankAccount, InvoiceDocument, Party
+from billing.documents import BankAccount, InvoiceDocument, Party, ZeroRate
 from billing.margins import Basis
-from billing.models import Invoice, InvoiceLine, NumberSequence, Prepayment, TaxInvoice
+from billing.models import Invoice, InvoiceLine, NumberSequence, Prepayment, TaxInvoice, ZeroRating
 from billing.pdf import TEMPLATE_VERSION
 from billing.selectors.bills import MonthBill
 from billing.selectors.deadlines import TaxInvoiceDates, tax_invoice_dates
@@ -216,6 +216,7 @@ def _draft(plan: PlannedInvoice, period: BillingPeriod) -> Invoice:
         exchange_evidence=_evidence_json(bill),
         margin=bill.margin,
         rounding=bill.rounding,
+        zero_rating=bill.zero_rating,
         supply_krw=bill.totals.supply_krw,
         vat_krw=bill.totals.vat_krw,
         total_krw=bill.totals.total_krw,
@@ -354,7 +355,12 @@ def _document(
         prepaid_krw=prepaid_krw,
         minimum_krw=bill.minimum_krw,
         minimums=bill.minimums,
+        zero_rate=_zero_rate(bill.zero_rating) if bill.zero_rating else None,
     )
+
+
+def _zero_rate(evidence: ZeroRating) -> ZeroRate:
+    return ZeroRate(law=evidence.law, evidence=evidence.reference, sha256=evidence.sha256)
 
 
 def _party(identity: TaxProfile | SellerProfile, *, kind: str, registration_no: str) -> Party:

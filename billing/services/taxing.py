@@ -152,7 +152,7 @@ def _content(
         tax_krw=document.vat_krw,
     )
     return TaxDocument(
-        type_code=tax_document.TYPE_CODE,
+        type_code=tax_document.ZERO_RATED_TYPE_CODE if document.zero_rate else tax_document.TYPE_CODE,
         purpose_code=_PURPOSE_CLAIM if document.due_krw else _PURPOSE_RECEIPT,
         write_date_on=write_date_on,
         supplier=_party(document.seller),

@@ -32,6 +32,7 @@ from billing.services.paying import assign_payment, record_payment, reverse_paym
 from billing.services.prepaying import refund_prepayment, set_aside, withdraw_prepayment
 from billing.services.taxing import send_tax_invoice
 from billing.services.topping_up import request_top_ups, set_top_up
+from billing.services.zero_rating import record_zero_rating
 from catalog.models import Model, Price, PriceChange
 from catalog.services import add_alias, sync_catalog
 from gateway.calls import Admission, Attempt, Caller
@@ -143,6 +144,10 @@ def move_money(customer: Customer) -> None:
     set_minimum(
         customer=customer, amount_krw=100_000, effective_from=date(2026, 12, 16), reason="x", actor=ACTOR, now=now
     )
+    record_zero_rating(
+        customer=customer, article="부가가치세법 제24조", reference="외화입금증명서", sha256="0" * 64, accepted_by="세무사",
+        effective_from=date(2026, 12, 1), reason="x", actor=ACTOR, now=now,
+    )  # fmt: skip
     credit = grant_credit(
         customer=customer,
         name="첫 달 무료",

@@ -39,6 +39,7 @@ ADDABLE = EDITABLE | {
     "billing.UpstreamAccrual",
     "billing.UpstreamPayment",
     "billing.PriceCorrection",
+    "billing.ZeroRating",
     "catalog.ModelAlias",
     "catalog.PriceChange",
     "gateway.Upstream",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 from accounts.models import Customer
 from billing.audit import check_books
-from billing.models import Discount, Invoice, MonthlyMinimum, Payment, PromotionalCredit
+from billing.models import Discount, Invoice, MonthlyMinimum, Payment, PromotionalCredit, ZeroRating
 from billing.services.discounting import add_discount
 from billing.services.granting import grant_credit
 from billing.services.minimums import set_minimum
 from billing.services.paying import record_payment, top_up
+from billing.services.zero_rating import record_zero_rating
 from catalog.models import Provider
 from tests.billing.factories import ACTOR
 from tests.billing.month import LATER, NOW, OCTOBER, close, open_house, tenant, use
@@ -145,6 +147,23 @@ def at_least(
         reason="test",
         actor=ACTOR,
         now=now,
+    )
+
+
+def zero_rate(
+    customer: Customer, *, first: date = date(2026, 10, 1), end: date | None = None, **terms: Any
+) -> ZeroRating:
+    """Evidence that a customer's supplies carry no VAT."""
+    wanted = {
+        "article": ZeroRating.Article.FOREIGN_EXCHANGE,
+        "clause": "시행령 제33조 제2항 제1호",
+        "reference": "외화입금증명서 2026-10-01",
+        "sha256": "ab" * 32,
+        "accepted_by": "세무사 김하나",
+        "reason": "test",
+    }
+    return record_zero_rating(
+        customer=customer, effective_from=first, effective_to=end, actor=ACTOR, now=NOW, **(wanted | terms)
     )
 
 

@@ -29,6 +29,7 @@ CHECKS = [
     "lines_sell_on_their_terms",
     "discounts_are_taken_as_agreed",
     "minimums_are_charged",
+    "zero_rates_have_evidence",
     "one_invoice_per_month",
     "numbers_are_gapless",
     "guards_stand",

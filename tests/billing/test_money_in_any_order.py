@@ -19,7 +19,7 @@ from accounts.models import Customer
 from billing.audit import check_books
 from billing.audit.money import balances_agree, credits_add_up, payments_add_up
 from billing.margins import Basis
-from billing.models import Allocation, Invoice, Payment, Prepayment, PromotionalCredit
+from billing.models import Allocation, Invoice, Payment, Prepayment, PromotionalCredit, ZeroRating
 from billing.selectors.bills import month_bill
 from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
 from billing.services.discounting import add_discount
@@ -29,9 +29,10 @@ from billing.services.margins import set_margin
 from billing.services.minimums import set_minimum
 from billing.services.paying import match_payment, refund_payment, reverse_payment
 from billing.services.prepaying import pay_from_prepayment, refund_prepayment, set_aside, withdraw_prepayment
+from billing.services.zero_rating import withdraw_zero_rating
 from catalog.models import Provider
 from tests.billing.factories import ACTOR
-from tests.billing.money import deposit, plain_house, prepay, spend
+from tests.billing.money import deposit, plain_house, prepay, spend, zero_rate
 from tests.billing.month import OCTOBER, close, publish
 from usage.periods import BillingMonth
 from usage.services.ingesting import Status, ingest_events
@@ -47,6 +48,7 @@ STEPS = st.lists(
                 *("spend", "spend", "close", "grant", "prepay", "deposit", "match", "allocate", "pay_from_prepayment"),
                 *("set_aside", "withdraw", "refund", "refund_prepayment", "void", "expire", "reverse_payment"),
                 *("reverse_allocation", "write_off", "discount", "minimum", "margin", "charge", "charge"),
+                *("zero_rate", "vat_again"),
             ]
         ),
         WON,
@@ -159,6 +161,13 @@ class World:
             actor=ACTOR,
             now=self.now,
         )
+
+    def zero_rate(self, won: int, which: int) -> None:
+        zero_rate(self.customer, first=self.month.first_on)
+
+    def vat_again(self, won: int, which: int) -> None:
+        if evidence := self.pick(ZeroRating, which):
+            withdraw_zero_rating(zero_rating=evidence, reason="x", actor=ACTOR, now=self.now)
 
     def prepay(self, won: int, which: int) -> None:
         prepay(self.customer, won, at=self.now)

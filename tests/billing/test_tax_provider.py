@@ -77,6 +77,8 @@ def test_ten_percent_holds_within_a_thousand_won() -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
+        ({"type_code": "0102"}, "tax_krw"),
+        ({"type_code": "0202", "amendment_code": "01"}, "tax_krw"),
         ({"type_code": "0301"}, "type_code"),
         ({"type_code": "0201"}, "amendment_code"),
         ({"amendment_code": "01"}, "amendment_code"),
