@@ -32,6 +32,7 @@ _KEPT_DECIMALS = 28
 #: Below the limit of a usage object, so that a plain line cannot be over it.
 _MAX_PLAIN_BYTES = 8_192
 _WHITE = b" \t\r\n"
+_ODD_BYTES = b"\\\n\t\r\x7f"
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 _AppText = Annotated[str, Meta(max_length=MAX_APP_CHARS)]
@@ -152,7 +153,7 @@ def _is_plain_text(line: bytes) -> bool:
     Then a quote followed by a colon ends a key (or begins a text with a colon, which only makes a line look less plain).
     Control characters inside texts are left to the decoder, which refuses them.
     """
-    if b"\\" in line or b" :" in line or b"\n" in line or b"\t" in line or b"\r" in line or b"\x7f" in line:
+    if b" :" in line or len(line.translate(None, _ODD_BYTES)) < len(line):
         return False
     if line.isascii():
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor, wait
 from datetime import datetime
 from decimal import Decimal
@@ -55,7 +55,7 @@ class ItemResult(msgspec.Struct, frozen=True, gc=False):
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; what does not apply is left out."""
-        body: dict[str, Any] = {"index": self.index, "id": self.id, "status": self.status.value}
+        body: dict[str, Any] = {"index": self.index, "id": self.id, "status": self.status}
         if self.code:
             body |= {"code": self.code, "field": self.field, "reason": self.reason}
         if self.quarantine_code:
@@ -141,13 +141,11 @@ def prepare_events(*, lines: Sequence[bytes], now: datetime) -> PreparedEvents |
     return PreparedEvents(rows, customer_ids, months, version, priced)
 
 
-def count_by_status(results: Iterable[ItemResult]) -> dict[str, int]:
+def count_by_status(results: Collection[ItemResult]) -> dict[str, int]:
     """How many items were accepted, duplicate, conflict and rejected; `quarantined` counts some of the accepted again."""
-    counts = dict.fromkeys([*(status.value for status in Status), "quarantined"], 0)
-    for result in results:
-        counts[result.status.value] += 1
-        counts["quarantined"] += bool(result.quarantine_code)
-    return counts
+    found = [result.status for result in results]
+    counts = {status.value: sum(one is status for one in found) for status in Status}
+    return {**counts, "quarantined": sum(bool(result.quarantine_code) for result in results)}
 
 
 def _resolved(decoded: dict[int, DecodedEvent], results: dict[int, ItemResult]) -> dict[int, MeteredEvent]:
