@@ -65,7 +65,7 @@ def holds_media(body: Mapping[str, Any]) -> bool:
     """Whether a request refers to something whose tokens are not in it: media, files, earlier turns, server tools."""
     if any(body.get(key) for key in _UNBOUNDED_KEYS):
         return True
-    if isinstance(body.get("prompt"), Mapping):  # a stored prompt template
+    if isinstance(body.get("prompt"), dict):  # a stored prompt template
         return True
     return any(_is_unbounded(part) for part in _objects(body))
 
@@ -87,7 +87,7 @@ def _objects(root: Any) -> Iterable[Mapping[str, Any]]:
     waiting = [root]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield value
             waiting.extend(value.values())
         elif isinstance(value, list):

@@ -148,13 +148,13 @@ class AnswerReader:
                 self._count(1, size)
         elif kind == "message_start":
             message = event.get("message")
-            if isinstance(message, Mapping):
+            if isinstance(message, dict):
                 self._note_head(message)
                 self._note_usage(message.get("usage"))
                 self.is_provisional = True
         elif kind == "message_delta":
             delta = event.get("delta")
-            if isinstance(delta, Mapping):
+            if isinstance(delta, dict):
                 self._note_finish(delta.get("stop_reason"))
             self._merge_usage(event.get("usage"))
         elif kind == "message_stop":
@@ -168,7 +168,7 @@ class AnswerReader:
         """Events that name their type: Responses, images and transcripts; anything else is looked through for usage."""
         kind = event.get("type")
         response = event.get("response")
-        if isinstance(response, Mapping):
+        if isinstance(response, dict):
             self._note_head(response)
             self._note_usage(response.get("usage"))
         elif isinstance(kind, str) and kind.endswith(".delta"):
@@ -180,7 +180,7 @@ class AnswerReader:
             self._note_usage(event.get("usage"))
         if kind == "error" or "error" in event:
             self._note_error(event)
-        if kind in _RESPONSE_ENDS and isinstance(response, Mapping):
+        if kind in _RESPONSE_ENDS and isinstance(response, dict):
             self._note_error(response)
             self._read_response(response)
             self.is_ended = True
@@ -194,20 +194,20 @@ class AnswerReader:
     def _read_response(self, response: Mapping[str, Any]) -> None:
         """What a finished Responses object says beside its usage: status, texts, and the searches that were made."""
         details = response.get("incomplete_details")
-        reason = details.get("reason") if isinstance(details, Mapping) else None
+        reason = details.get("reason") if isinstance(details, dict) else None
         self._note_finish(reason or response.get("status"))
         size = 0
         for item in _objects(response.get("output")):
             if item.get("type") == "web_search_call":
                 action = item.get("action")
                 # Opening a found page is no search.
-                kind = action.get("type", "search") if isinstance(action, Mapping) else "search"
+                kind = action.get("type", "search") if isinstance(action, dict) else "search"
                 self._searches += kind == "search" and item.get("status") != "failed"
             else:
                 size += _text_bytes(item)
         tools = response.get("tool_usage")
-        search = tools.get("web_search") if isinstance(tools, Mapping) else None
-        stated = search.get("num_requests") if isinstance(search, Mapping) else None
+        search = tools.get("web_search") if isinstance(tools, dict) else None
+        stated = search.get("num_requests") if isinstance(search, dict) else None
         if type(stated) is int and stated >= 0:
             self._searches = stated
         if not self.answered_chunks:
@@ -255,12 +255,12 @@ class AnswerReader:
             error = answer
         if error is None or error is False:
             return
-        code = error.get("code") if isinstance(error, Mapping) else None
+        code = error.get("code") if isinstance(error, dict) else None
         if isinstance(code, str) and code.isdecimal() and len(code) == 3:
             code = int(code)
         if type(code) is int and 400 <= code <= 599:
             self.error_status = code
-        kind = error.get("type") if isinstance(error, Mapping) else None
+        kind = error.get("type") if isinstance(error, dict) else None
         name = code if isinstance(code, int) or (isinstance(code, str) and code) else kind
         self.error_code = f"{name}"[:50] if isinstance(name, str | int) else "error"
 
@@ -316,4 +316,4 @@ def _size(text: str) -> int:
 
 
 def _objects(value: Any) -> Iterable[Mapping[str, Any]]:
-    return (entry for entry in value if isinstance(entry, Mapping)) if isinstance(value, list) else ()
+    return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else ()

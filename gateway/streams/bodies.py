@@ -36,7 +36,7 @@ def kept_usage(usage: Any) -> dict[str, Any] | None:
 
     Long texts, deep nesting and floods of members are left out: what is kept of an answer are counts.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     kept = _kept(usage, MAX_USAGE_DEPTH)
     return kept if _has_number(kept) else None
@@ -74,15 +74,15 @@ def _kept(value: Mapping[str, Any], depth: int) -> dict[str, Any]:
         elif isinstance(member, str):
             if len(member) <= MAX_WORD_CHARS and member.isprintable():
                 kept[name] = member
-        elif depth > 1 and isinstance(member, Mapping):
+        elif depth > 1 and isinstance(member, dict):
             kept[name] = _kept(member, depth - 1)
         elif depth > 1 and isinstance(member, list):
             entries = member[:MAX_USAGE_MEMBERS]
-            kept[name] = [_kept(entry, depth - 1) for entry in entries if isinstance(entry, Mapping)]
+            kept[name] = [_kept(entry, depth - 1) for entry in entries if isinstance(entry, dict)]
     return kept
 
 
 def _has_number(value: Any) -> bool:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(_has_number(member) for member in value.values())
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
