@@ -1,0 +1,282 @@
+"""Whatever is agreed, bill, document, API, CSV, PDF, mail, portal, tax invoice and books say the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from contextlib import suppress
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader
+
+from accounts.models import Customer, Membership, User
+from billing.audit import check_books
+from billing.documents import InvoiceDocument
+from billing.mail import invoice_email
+from billing.models import Invoice
+from billing.pdf import invoice_html, render_invoice
+from billing.selectors.bills import month_bill
+from billing.selectors.corrections import correction_differences
+from billing.services.correcting import approve_correction, propose_correction
+from catalog.models import Price
+from catalog.money import Rounding, vat_won
+from tests.billing.money import amounts, at_least, billed, cut, grant, plain_house, spend, zero_rate
+from tests.billing.month import LATER, NOVEMBER, OCTOBER
+from tests.usage_api.asking import asked, get, key_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def gaon() -> Customer:
+    return plain_house()
+
+
+def agreed(customer: Customer) -> Invoice:
+    """Usage 1,000,000; less 100,000 and 50,000; minimum 1,064,516 (22 of 31 days of 1,500,000), so 214,516 more; less
+    300,000 of credit: 764,516.
+    """
+    cut(customer, share="0.1")
+    cut(customer, won=50_000, name="파트너 할인", models=["acme/cent"])
+    at_least(customer, 1_500_000, first=date(2026, 10, 10))
+    grant(customer, 300_000)
+    spend(customer, 600_000)
+    spend(customer, 400_000, model="acme/cent")
+    return billed(customer)
+
+
+def document_of(invoice: Invoice) -> InvoiceDocument:
+    return InvoiceDocument.from_json(invoice.document or {})
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def test_api_and_csv(gaon: Customer) -> None:
+    invoice = agreed(gaon)
+    secret, _ = key_of(gaon)
+    said = asked(secret, f"/billing/v1/invoices/{invoice.number}")
+    assert [(line["kind"], int(line["supply"]["amount"])) for line in said["lines"]] == [
+        ("usage", 400_000),
+        ("usage", 600_000),
+        ("discount", -100_000),
+        ("discount", -50_000),
+        ("minimum", 214_516),
+        ("promotion", -300_000),
+    ]
+    assert [line["share"] for line in said["lines"]] == [None, None, "0.1", None, None, None]
+    bases = [line["base"] and int(line["base"]["amount"]) for line in said["lines"]]
+    assert bases == [None, None, 1_000_000, 400_000, 1_064_516, None]
+    assert (said["supply"]["amount"], said["vat"]["amount"], said["total"]["amount"]) == ("764516", "76452", "840968")
+    answer = get(secret, f"/billing/v1/invoices/{invoice.number}/csv")
+    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert [(row[2], int(row[-1])) for row in rows[1:-1]] == [
+        (line["kind"], int(line["supply"]["amount"])) for line in said["lines"]
+    ]
+    assert rows[-1][-1] == "764516"
+
+
+@pytest.mark.parametrize(
+    ("locale", "rows"),
+    [
+        (
+            "ko",
+            [
+                "이용요금1,000.001,000,000",
+                "할인·약정할인(1,000,000원의10%)–100,000",
+                "할인·파트너할인–50,000",
+                "최소이용금액차액(최소이용금액1,064,516원)214,516",
+                "프로모션크레딧·첫달무료–300,000",
+                "월1,500,000원×22일÷31일(2026-10-10–2026-10-31)=1,064,516.129…→1,064,516원",
+                "1,000,000–할인150,000+최소이용금액차액214,516–프로모션크레딧300,000=764,516원",
+                "764,516×10%=76,451.6→76,452원",
+            ],
+        ),
+        (
+            "en",
+            [
+                "Usage1,000.001,000,000",
+                "Discount·약정할인(10%of₩1,000,000)–100,000",
+                "Shortfallofthemonthlyminimum(₩1,064,516)214,516",
+                "Promotionalcredit·첫달무료–300,000",
+                "1,000,000–discounts150,000+shortfallofthemonthlyminimum214,516–promotionalcredit300,000=₩764,516",
+            ],
+        ),
+    ],
+)
+def test_the_pdf_can_be_recomputed(gaon: Customer, locale: str, rows: list[str]) -> None:
+    gaon.locale = locale
+    gaon.save()
+    pdf = PdfReader(io.BytesIO(render_invoice(document_of(agreed(gaon)))))
+    text = squeezed("".join(page.extract_text() for page in pdf.pages))
+    assert [row for row in rows if row not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "rows"),
+    [
+        ("ko", ["이용요금₩1,000,000", "할인–₩150,000", "최소이용금액차액₩214,516", "프로모션크레딧–₩300,000"]),
+        ("en", ["Usage₩1,000,000", "Discounts–₩150,000", "Shortfallofthemonthlyminimum₩214,516"]),
+    ],
+)
+def test_the_mail_adds_up(gaon: Customer, locale: str, rows: list[str]) -> None:
+    gaon.locale = locale
+    gaon.save()
+    mail = invoice_email(
+        document_of(agreed(gaon)), recipient="a@b.example", pdf=b"", message_id="<1@b>", from_email="c@d.example"
+    )
+    html, _ = mail.alternatives[0]
+    for text in (mail.body, re.sub("<[^>]*>", "", str(html))):
+        assert [row for row in rows if row not in squeezed(text).replace("-₩", "–₩").replace("−₩", "–₩")] == []
+
+
+def test_the_portal_shows_an_invoice_with_everything_and_one_without_usage(gaon: Customer) -> None:
+    client = Client(headers={"accept-language": "en"})
+    user = User.objects.create_user("owner@gaon.example", "x")
+    Membership.objects.create(user=user, customer=gaon, role=Membership.Role.OWNER)
+    client.force_login(user)
+    page = squeezed(client.get(f"/c/gaon/invoices/{agreed(gaon).number}/").content.decode())
+    for words in (
+        "Usagecharges",
+        "(10%of₩1,000,000)",
+        "Shortfallofthemonthlyminimumof₩1,064,516",
+        '<tdclass="n">214,516',
+    ):
+        assert words in page
+    idle = Customer.objects.get(pk=gaon.pk)
+    zero_rate(idle, first=date(2026, 11, 1))
+    empty = billed(idle, NOVEMBER, now=LATER)
+    assert amounts(empty) == (1_500_000, 0, 1_500_000)
+    page = squeezed(client.get(f"/c/gaon/invoices/{empty.number}/").content.decode())
+    assert "VAT(zero-rated)" in page
+    assert "Feerate" not in page
+    assert client.get(f"/c/gaon/invoices/{empty.number}/lines/1/").status_code == 404
+    assert client.get("/c/gaon/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("minimum", "difference"),
+    [
+        (0, -4_500),  # half of 10,000, less the tenth that had been taken off
+        (7_000, -2_000),  # 9,000 was billed, 7,000 is owed anyway
+        (9_500, 0),  # 500 had to be made up for; without the mistake it would have been 5,000
+    ],
+)
+def test_a_corrected_price_gives_back_what_the_terms_leave(gaon: Customer, minimum: int, difference: int) -> None:
+    """Usage of 10,000 under a price that was twice what it should have been."""
+    cut(gaon, share="0.1")
+    if minimum:
+        at_least(gaon, minimum)
+    spend(gaon, 10_000)
+    assert billed(gaon).supply_krw == max(9_000, minimum)
+    made = propose_correction(
+        price=Price.objects.get(model__model_id="acme/dollar"),
+        components={"prompt": "0.0000005", "completion": "0"},
+        reason="typo",
+        actor="minji",
+        now=LATER,
+    )
+    assert [one.difference_krw for one in correction_differences(made)] == ([difference] if difference else [])
+    notes = approve_correction(correction=made, actor="jun", now=LATER)
+    assert [(note.supply_krw, note.vat_krw) for note in notes] == (
+        [(-difference, -difference // 10)] if difference else []
+    )
+    assert [result.violations for result in check_books() if result.violations] == []
+
+
+class Undo(Exception):
+    """Ends an example without a trace."""
+
+
+TERMS = st.fixed_dictionaries(
+    {
+        "shares": st.lists(st.decimals("0.00001", "0.99999", places=5).map(str), max_size=3),
+        "won": st.lists(st.integers(1, 500_000), max_size=2),
+        "minimum": st.one_of(st.none(), st.tuples(st.integers(1, 900_000), st.integers(1, 31))),
+        "credit": st.integers(0, 400_000),
+        "usage": st.lists(st.integers(1, 300_000), max_size=3),
+        "is_zero_rated": st.booleans(),
+        "rounding": st.sampled_from(list(Rounding)),
+    }
+)
+
+
+def test_any_terms_add_up_on_everything(gaon: Customer) -> None:
+    secret, _ = key_of(gaon)
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(terms=TERMS)
+    def run(terms: dict[str, object]) -> None:
+        with suppress(Undo), transaction.atomic():
+            _agree(gaon, terms)
+            preview = month_bill(gaon, OCTOBER)
+            if preview is None:
+                raise Undo
+            invoice = billed(gaon)
+            _require_agreement(invoice, secret, is_zero_rated=bool(terms["is_zero_rated"]))
+            assert document_of(invoice).lines == preview.document_lines
+            with connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            assert [result.violations for result in check_books() if result.violations] == []
+            raise Undo
+
+    run()
+
+
+def _agree(customer: Customer, terms: dict) -> None:  # type: ignore[type-arg]
+    Customer.objects.filter(pk=customer.pk).update(rounding=terms["rounding"])
+    customer.refresh_from_db()
+    for share in terms["shares"]:
+        cut(customer, share=share)
+    for won in terms["won"]:
+        cut(customer, won=won, models=["acme/dollar"])
+    if terms["minimum"] is not None:
+        won, day = terms["minimum"]
+        at_least(customer, won, first=date(2026, 10, day))
+    if terms["credit"]:
+        grant(customer, terms["credit"])
+    if terms["is_zero_rated"]:
+        zero_rate(customer)
+    for number, won in enumerate(terms["usage"]):
+        spend(customer, won, model="acme/cent" if number % 2 else "acme/dollar")
+
+
+def _require_agreement(invoice: Invoice, secret: str, *, is_zero_rated: bool) -> None:
+    document = document_of(invoice)
+    supply, vat, total = amounts(invoice)
+    assert sum(line.amount_krw for line in document.lines) == supply >= 0
+    assert vat == (0 if is_zero_rated else vat_won(supply, Rounding(invoice.rounding)))
+    assert (
+        (document.supply_krw, document.vat_krw, document.total_krw)
+        == (supply, vat, total)
+        == (
+            supply,
+            vat,
+            supply + vat,
+        )
+    )
+    left = document.usage_krw - document.discount_krw
+    assert left + document.shortfall_krw == max(left, document.minimum_krw)
+    assert document.promotion_krw <= left
+    said = asked(secret, f"/billing/v1/invoices/{invoice.number}")
+    assert [int(line["supply"]["amount"]) for line in said["lines"]] == [line.amount_krw for line in document.lines]
+    assert tuple(int(said[name]["amount"]) for name in ("supply", "vat", "total")) == (supply, vat, total)
+    answer = get(secret, f"/billing/v1/invoices/{invoice.number}/csv")
+    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert [int(row[-1]) for row in rows[1:]] == [*(line.amount_krw for line in document.lines), supply]
+    page = invoice_html(document)
+    assert f"₩{supply:,}" in page
+    assert f"₩{total:,}" in page
+    if supply:
+        tax = invoice.tax_invoice
+        assert (tax.supply_krw, tax.vat_krw, tax.total_krw) == (supply, vat, total)
+        assert tax.type_code == ("0102" if is_zero_rated else "0101")
+    assert Decimal(said["cost"]["amount"]) == invoice.cost_usd
