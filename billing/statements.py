@@ -40,6 +40,8 @@ COLUMNS = (
     "web_searches",
     "cost_usd",
 )
+#: Behind them where some model is sold on another amount than list price: the USD that an event was sold on.
+SOLD = "sold_usd"
 _HEAD = frozenset({"jeongsan_statement", "customer", "month", "events", "cost_usd", "columns"})
 _MAX_LINE_BYTES = 65_536
 
@@ -50,12 +52,20 @@ class StatementError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StatementHead:
-    """Whose events these are; `cost_usd` is their sum at list price."""
+    """Whose events these are; `cost_usd` is their sum at list price, `sold_usd` the sum of what they were sold on where some
+    were sold on anything else.
+    """
 
     customer: str
     month: str
     events: int
     cost_usd: Decimal
+    sold_usd: Decimal | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the arrays hold."""
+        return COLUMNS if self.sold_usd is None else (*COLUMNS, SOLD)
 
     def line(self) -> str:
         """The head's line as it is hashed."""
@@ -65,7 +75,8 @@ class StatementHead:
             "month": self.month,
             "events": self.events,
             "cost_usd": decimal_text(self.cost_usd),
-            "columns": list(COLUMNS),
+            **({} if self.sold_usd is None else {SOLD: decimal_text(self.sold_usd)}),
+            "columns": list(self.columns),
         }
         return json.dumps(head, ensure_ascii=False, separators=(",", ":"))
 
@@ -81,6 +92,8 @@ class Statement:
     head: StatementHead
     digest: str
     cost_usd_by_model: dict[str, Decimal] = field(default_factory=dict)
+    #: What its margin is reckoned on, by model; empty where all of it is list price.
+    sold_usd_by_model: dict[str, Decimal] = field(default_factory=dict)
 
 
 def foot_line(digest: str) -> str:
@@ -92,7 +105,8 @@ def read_statement(lines: Iterable[bytes]) -> Statement:
     """Check a statement line by line, in the memory of one line. Raises StatementError for the first thing wrong."""
     source = enumerate((line.rstrip(b"\r\n") for line in lines), start=1)
     head_line, head = _head(next(source, (1, b""))[1])
-    chain, events, costs, last = b"", 0, dict[str, Decimal](), ("", "")
+    chain, events, last = b"", 0, ("", "")
+    costs, sold = dict[str, Decimal](), dict[str, Decimal]()
     foot: str | None = None
     for number, line in source:
         if foot is not None:
@@ -101,34 +115,43 @@ def read_statement(lines: Iterable[bytes]) -> Statement:
         if isinstance(value, dict):
             foot = _foot(value, number)
             continue
-        event = _event(value, number)
+        event = _event(value, number, head.columns)
         if (event["occurred_at"], event["id"]) <= last:
             raise StatementError(f"line {number}: not in the order of time and id")
         last = event["occurred_at"], event["id"]
         chain = hashlib.sha256(chain + line).digest()
         events += 1
         costs[event["model"]] = exact_sum((costs.get(event["model"], ZERO), _cost(event["cost_usd"], number)))
+        if head.sold_usd is not None:
+            sold[event["model"]] = exact_sum((sold.get(event["model"], ZERO), _cost(event[SOLD], number)))
     if foot is None:
         raise StatementError("the file ends without its foot: a part is missing")
     if events != head.events:
         raise StatementError(f"the head names {head.events} events, the file has {events}")
     if exact_sum(costs.values()) != head.cost_usd:
         raise StatementError(f"the events cost USD {exact_sum(costs.values())}, the head says {head.cost_usd}")
+    if head.sold_usd not in (None, exact_sum(sold.values())):
+        raise StatementError(f"the events were sold on USD {exact_sum(sold.values())}, the head says {head.sold_usd}")
     digest = hashlib.sha256(head_line + chain).hexdigest()
     if digest != foot:
         raise StatementError("the events do not give the digest in the foot: something was changed")
-    return Statement(head, digest, costs)
+    return Statement(head, digest, costs, sold)
 
 
 def _head(line: bytes) -> tuple[bytes, StatementHead]:
     found = _json(line, 1)
-    if not isinstance(found, dict) or found.get("jeongsan_statement") != FORMAT or set(found) != _HEAD:
+    if not isinstance(found, dict) or found.get("jeongsan_statement") != FORMAT or set(found) - {SOLD} != _HEAD:
         raise StatementError("line 1: not the head of a statement")
-    if found["columns"] != list(COLUMNS) or not isinstance(found["events"], int):
-        raise StatementError("line 1: not the head of a statement that is known here")
-    return line, StatementHead(
-        str(found["customer"]), str(found["month"]), found["events"], _cost(found["cost_usd"], 1)
+    head = StatementHead(
+        str(found["customer"]),
+        str(found["month"]),
+        found["events"],
+        _cost(found["cost_usd"], 1),
+        _cost(found[SOLD], 1) if SOLD in found else None,
     )
+    if found["columns"] != list(head.columns) or not isinstance(found["events"], int):
+        raise StatementError("line 1: not the head of a statement that is known here")
+    return line, head
 
 
 def _foot(value: dict[str, Any], number: int) -> str:
@@ -137,10 +160,10 @@ def _foot(value: dict[str, Any], number: int) -> str:
     return str(value["digest"])
 
 
-def _event(value: Any, number: int) -> dict[str, Any]:
-    if not isinstance(value, list) or len(value) != len(COLUMNS):
-        raise StatementError(f"line {number}: not an event of {len(COLUMNS)} columns")
-    event = dict(zip(COLUMNS, value, strict=True))
+def _event(value: Any, number: int, columns: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, list) or len(value) != len(columns):
+        raise StatementError(f"line {number}: not an event of {len(columns)} columns")
+    event = dict(zip(columns, value, strict=True))
     if not all(isinstance(event[name], str) for name in ("id", "occurred_at", "model", "cost_usd")):
         raise StatementError(f"line {number}: not an event")
     return event

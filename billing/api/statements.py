@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from accounts.models import Customer
 from billing.api.invoices import PROBLEMS, FileView, asking, invoice_of
 from billing.models import Invoice
-from billing.selectors.statements import statement_lines
+from billing.selectors.statements import Bases, invoice_bases, statement_lines
 from usage.api.export import in_thread
 from usage.api.reading import read_params
 from usage.periods import BillingMonth
@@ -44,7 +44,8 @@ class InvoiceStatementFile(FileView):
 
 def statement_response(customer: Customer, invoice: Invoice, *, is_async: bool) -> StreamingHttpResponse:
     """The statement of an issued invoice as a download, written while the database is read."""
-    chunks = _chunks(customer, BillingMonth(invoice.month.year, invoice.month.month))
+    month = BillingMonth(invoice.month.year, invoice.month.month)
+    chunks = _chunks(customer, month, invoice_bases(invoice))
     # An ASGI server would collect a plain iterator into a list before it sends the first byte.
     response = StreamingHttpResponse(in_thread(chunks) if is_async else chunks, content_type="application/x-ndjson")
     name = f"{invoice.number}-statement.ndjson"
@@ -53,9 +54,9 @@ def statement_response(customer: Customer, invoice: Invoice, *, is_async: bool) 
     return response
 
 
-def _chunks(customer: Customer, month: BillingMonth) -> Generator[bytes, None, None]:
+def _chunks(customer: Customer, month: BillingMonth, bases: Bases) -> Generator[bytes, None, None]:
     lines: list[str] = []
-    for line in statement_lines(customer, month):
+    for line in statement_lines(customer, month, bases):
         lines.append(line)
         if len(lines) == _LINES_A_CHUNK:
             yield ("\n".join(lines) + "\n").encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from billing.models import Invoice, InvoiceStatement
-from billing.selectors.statements import statement_digest
+from billing.selectors.statements import invoice_bases, statement_digest
 from usage.errors import EventsArchived
 from usage.periods import BillingMonth
 
@@ -19,7 +19,8 @@ def ensure_statement(*, invoice: Invoice, now: datetime) -> InvoiceStatement | N
     if kept is not None:
         return kept
     try:
-        events, digest = statement_digest(invoice.customer, BillingMonth(invoice.month.year, invoice.month.month))
+        month = BillingMonth(invoice.month.year, invoice.month.month)
+        events, digest = statement_digest(invoice.customer, month, invoice_bases(invoice))
     except EventsArchived:
         return None
     made = InvoiceStatement(invoice=invoice, events=events, digest=digest, created_at=now)

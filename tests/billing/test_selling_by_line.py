@@ -7,6 +7,7 @@ import json
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,11 +28,12 @@ from billing.selectors.readiness import readiness
 from billing.services.correcting import approve_correction, propose_correction
 from billing.services.margins import set_margin
 from billing.services.steps import begin_steps, confirm_rates, draft_customers, request_drafts
+from billing.statements import read_statement
 from catalog.models import Price, Provider
 from tests.billing.commands import run
 from tests.billing.month import ACTOR, DOLLAR, LATER, NOVEMBER, NOW, OCTOBER, close, open_house, publish, tenant, use
 from tests.usage.factories import model as catalog_model
-from tests.usage_api.asking import asked, key_of
+from tests.usage_api.asking import asked, get, key_of
 from usage.services.ingesting import Status, ingest_events
 
 pytestmark = pytest.mark.django_db
@@ -289,6 +291,12 @@ def test_an_invoice_by_each_basis(basis: Basis, sold_usd: str, supply_krw: int, 
         Basis.HIGHER: "중 높은 금액 기준",
     }
     assert words[basis] in printed(InvoiceDocument.from_json(invoice.document))
+    lines = b"".join(get(secret, f"/billing/v1/invoices/{invoice.number}/statement").streaming_content).splitlines()
+    statement = read_statement(lines)
+    assert statement.head.sold_usd == own
+    assert statement.sold_usd_by_model == ({} if own is None else {"acme/dollar": own})
+    shown = asked(secret, f"/billing/v1/invoices/{invoice.number}")["statement"]
+    assert shown == {"events": 3, "digest": statement.digest}
     # A price that was twice what it should have been: difference and credit note follow the basis.
     price = Price.objects.get(model__model_id="acme/dollar")
     made = propose_correction(
@@ -382,3 +390,31 @@ def test_the_books_know_when_a_line_sells_something_else(gaon: Customer) -> None
             cursor.execute(statement)
             assert any(found in text for text in violations())
             transaction.set_rollback(True)
+
+
+def test_the_file_of_all_events_says_what_each_was_sold_on(tmp_path: Path) -> None:
+    """One model on what was charged, the other at list price; whoever changes a charge is found out offline."""
+    open_house()
+    nuri = tenant("nuri")
+    rule("0.2", customer=nuri)
+    rule("0.2", customer=nuri, family="acme/dol", basis=Basis.UPSTREAM)
+    charged(nuri, "a", "1.2", day=14)
+    charged(nuri, "b", None, day=15)
+    use(nuri, 50_000_000, model="acme/cent", event_id="c", at="2026-10-16T12:00:00+09:00")
+    close()
+    invoice = Invoice.objects.get()
+    secret, _ = key_of(nuri)
+    content = b"".join(get(secret, f"/billing/v1/invoices/{invoice.number}/statement").streaming_content)
+    head, *events, _foot = map(json.loads, content.splitlines())
+    assert (head["cost_usd"], head["sold_usd"], head["columns"][-1]) == ("2.5", "2.7", "sold_usd")
+    assert [(event[0], *event[-2:]) for event in events] == [("a", "1", "1.2"), ("b", "1", "1"), ("c", "0.5", "0.5")]
+    path = tmp_path / "statement.ndjson"
+    path.write_bytes(content)
+    digest = asked(secret, f"/billing/v1/invoices/{invoice.number}")["statement"]["digest"]
+    code, answer = run("verify_statement", str(path), "--digest", digest)
+    assert (code, answer["sold_usd"], answer["models_sold"]) == (0, "2.7", {"acme/cent": "0.5", "acme/dollar": "2.2"})
+    # 2.2 x 1,400 / 0.8 and 0.5 x 1,400 / 0.8
+    assert [line.amount_krw for line in invoice.lines.all()] == [875, 3850]
+    path.write_bytes(content.replace(b'"1.2"]', b'"1.1"]'))
+    code, answer = run("verify_statement", str(path))
+    assert (code, answer["reason"]) == (1, "the events were sold on USD 2.6, the head says 2.7")

@@ -41,6 +41,9 @@ class Command(JsonCommand):
             "digest": statement.digest,
             "models": {model: decimal_text(cost) for model, cost in sorted(statement.cost_usd_by_model.items())},
         }
+        if statement.head.sold_usd is not None:
+            sold = {model: decimal_text(usd) for model, usd in sorted(statement.sold_usd_by_model.items())}
+            answer |= {"sold_usd": decimal_text(statement.head.sold_usd), "models_sold": sold}
         if digest is not None and "".join(digest.split()).lower() != statement.digest:
             answer |= {"valid": False, "reason": "the file is whole, but it is not the one whose digest was given"}
         return answer
@@ -48,8 +51,9 @@ class Command(JsonCommand):
     def show(self, answer: dict[str, Any]) -> None:
         if "events" in answer:
             self.stdout.write(f"{answer['customer']}  {answer['month']}  {answer['events']:,} events")
+            sold = answer.get("models_sold", {})
             for model, cost in answer["models"].items():
-                self.stdout.write(f"  {model:<50} USD {cost}")
+                self.stdout.write(f"  {model:<50} USD {cost}" + (f", sold on {sold[model]}" if sold else ""))
             self.stdout.write(f"  total USD {answer['cost_usd']}\n  digest {answer['digest']}")
         self.stdout.write("valid" if answer["valid"] else f"NOT VALID: {answer['reason']}")
 
