@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, AuditEntry, Customer, Membership, SellerProfile, TaxProfile
 from accounts.selectors import authenticate_api_key
 from billing.models import ExchangeRate, HolidayOverride, MarginRule
-from catalog.models import Model, ModelAlias
+from catalog.models import Model, ModelAlias, Provider
 from tests.admin.house import House
 from tests.billing.factories import CORPORATION, SELLER
 from usage.periods import KST
@@ -189,6 +189,19 @@ def test_a_margin_rule_ends_the_one_before_it(root: Client, house: House) -> Non
         ("gaon", Decimal("0.20000"), None),
         (None, Decimal("0.18000"), None),
     ]
+    acme, dollar = Provider.objects.get(slug="acme").pk, Model.objects.get(model_id="acme/dollar").pk
+    for scope in ({"provider": acme}, {"family": "acme/d"}, {"model": dollar, "basis": "higher"}):
+        assert add(root, "billing_marginrule", **rule | scope).status_code == 302
+    narrow = MarginRule.objects.order_by("pk")[3:].values_list("provider", "family", "model", "basis")
+    assert list(narrow) == [
+        (acme, "", None, "catalog"),
+        (None, "acme/d", None, "catalog"),
+        (None, "", dollar, "higher"),
+    ]
+    for scope in ({"provider": acme, "model": dollar}, {"family": "acme"}):
+        assert list(errors(add(root, "billing_marginrule", **rule | scope))) == ["family"]
+    text = root.get(reverse("admin:billing_marginrule_changelist")).content.decode()
+    assert "acme/d<" in text
     earlier = add(root, "billing_marginrule", **rule | {"effective_from": "2026-06-01"})
     assert list(errors(earlier)) == ["effective_from"]
     assert last_audit() == (house.root.email, "set_margin", "billing.marginrule", "")

@@ -47,6 +47,15 @@ def test_an_invoice_is_rounded_once_and_not_line_by_line() -> None:
     assert invoice_totals(three_times, margins=[MARGIN] * 3, rounding=Rounding.HALF_UP) == Totals(1, 0, 1, (1, 0, 0))
 
 
+def test_lines_with_margins_of_their_own_are_rounded_together() -> None:
+    """1 / 0.7 + 1 / 0.9 + 1 / 0.5 = 1.4286 + 1.1111 + 2 = 4.5397: five won, the missing one to the largest fraction."""
+    margins = [Decimal("0.3"), Decimal("0.1"), Decimal("0.5")]
+    totals = invoice_totals([Decimal(1)] * 3, margins=margins, rounding=Rounding.HALF_UP)
+    assert totals == Totals(5, 1, 6, (2, 1, 2))
+    with pytest.raises(ValueError, match="zip"):
+        invoice_totals([Decimal(1)], margins=margins, rounding=Rounding.HALF_UP)
+
+
 def test_vat_comes_from_the_rounded_supply() -> None:
     totals = invoice_totals([Decimal("14.6")], margins=[Decimal(0)], rounding=Rounding.HALF_UP)
     assert totals == Totals(15, 2, 17, (15,))  # a tenth of 14.6 would round to 1
@@ -79,13 +88,17 @@ def test_a_base_that_is_no_amount_is_refused() -> None:
         invoice_totals([Decimal(1), Decimal("NaN")], margins=[MARGIN] * 2, rounding=Rounding.HALF_UP)
 
 
-bases = st.lists(st.decimals(min_value=-(10**12), max_value=10**12, places=12), max_size=25)
+sold = st.tuples(
+    st.decimals(min_value=-(10**12), max_value=10**12, places=12),
+    st.decimals(min_value=0, max_value=Decimal("0.9999"), places=4),
+)
 
 
-@given(bases, st.decimals(min_value=0, max_value=Decimal("0.9999"), places=4), st.sampled_from([*Rounding]))
-def test_whatever_the_lines_they_add_up(bases: list[Decimal], margin: Decimal, rounding: Rounding) -> None:
-    totals = invoice_totals(bases, margins=[margin] * len(bases), rounding=rounding)
-    exact = [Fraction(base) / (1 - Fraction(margin)) for base in bases]
+@given(st.lists(sold, max_size=25), st.sampled_from([*Rounding]))
+def test_whatever_the_lines_they_add_up(lines: list[tuple[Decimal, Decimal]], rounding: Rounding) -> None:
+    bases, margins = [base for base, _ in lines], [margin for _, margin in lines]
+    totals = invoice_totals(bases, margins=margins, rounding=rounding)
+    exact = [Fraction(base) / (1 - Fraction(margin)) for base, margin in lines]
     assert sum(totals.line_amounts_krw) == totals.supply_krw
     assert totals.supply_krw + totals.vat_krw == totals.total_krw
     assert abs(totals.supply_krw - sum(exact)) < 1
