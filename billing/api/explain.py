@@ -76,6 +76,14 @@ class ChargedEventDocument(EventDocument):
     charge_krw = ExactWonDocument()
 
 
+class DiscountShareDocument(serializers.Serializer):
+    """What one discount takes off the line."""
+
+    position = serializers.IntegerField(help_text="Of the discount's own line.")
+    name = serializers.CharField()
+    amount = AmountDocument()
+
+
 class LineExplanationDocument(serializers.Serializer):
     """sold x rate = base; base / (1 - margin) = exact; exact without its fraction + rounding = the line's won."""
 
@@ -91,6 +99,8 @@ class LineExplanationDocument(serializers.Serializer):
     rounding = AmountDocument(
         help_text="0 or 1: the won missing from the invoice's supply go to the lines with the largest fractions."
     )
+    discounts = DiscountShareDocument(many=True, help_text="They add up to the line's `discount`.")
+    left = AmountDocument(help_text="What is billed of the line after discounts and promotional credit.")
     events = ChargedEventDocument(many=True, help_text="A page of the line's events, newest first.")
     next_cursor = serializers.CharField(allow_null=True)
 
@@ -153,6 +163,10 @@ def explanation_json(explained: LineExplanation) -> dict[str, Any]:
         "exact_krw": exact_json(explained.exact_krw),
         "cut": krw(explained.cut_krw),
         "rounding": krw(explained.rounding_krw),
+        "discounts": [
+            {"position": one.position, "name": one.name, "amount": krw(one.amount_krw)} for one in explained.discounts
+        ],
+        "left": krw(explained.left_krw),
     }
 
 

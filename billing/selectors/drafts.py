@@ -193,7 +193,8 @@ def _stage(run: BillingRun, *, pending: int, undrafted: int) -> Stage:
 
 def _is_sold_below_cost(bill: MonthBill, charged: Iterable[tuple[int, Bases, Decimal]]) -> bool:
     terms = {line.usage.model_pk: line.terms for line in bill.lines}
+    kept = 1 - Fraction(bill.totals.discount_krw, bill.totals.usage_krw or 1)
     left = Fraction(0)
     for model_pk, bases, charge in charged:
-        left += terms[model_pk].selling(bases.of(terms[model_pk].basis)) - Fraction(charge)
+        left += kept * terms[model_pk].selling(bases.of(terms[model_pk].basis)) - Fraction(charge)
     return left < 0

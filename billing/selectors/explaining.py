@@ -16,7 +16,7 @@ from django.db.models import QuerySet, Sum
 
 from billing.documents import DocumentLine, InvoiceDocument
 from billing.margins import Basis
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, invoice_reductions
 from catalog.models import Price
 from usage.models import UsageEvent, UsageRollup
 from usage.models.rollups import SUMMED
@@ -51,6 +51,15 @@ class DayShare:
 
 
 @dataclass(frozen=True)
+class DiscountShare:
+    """What one discount, whose own line stands at `position`, takes off a line."""
+
+    position: int
+    name: str
+    amount_krw: int
+
+
+@dataclass(frozen=True)
 class LineExplanation:
     """How a line's won came about. `amount_krw` = `cut_krw` + `rounding_krw`.
 
@@ -66,6 +75,12 @@ class LineExplanation:
     exact_krw: Fraction
     cut_krw: int
     rounding_krw: int
+    discounts: tuple[DiscountShare, ...]
+
+    @property
+    def left_krw(self) -> int:
+        """What is billed of the line when discounts and promotional credit are taken off."""
+        return self.line.amount_krw - self.line.discount_krw - self.line.promotion_krw
 
     @property
     def margin(self) -> Decimal:
@@ -112,6 +127,21 @@ def explain_line(invoice: Invoice, line: InvoiceLine) -> LineExplanation:
         exact_krw=exact,
         cut_krw=cut,
         rounding_krw=stated.amount_krw - cut,
+        discounts=_discounts(invoice, line),
+    )
+
+
+def _discounts(invoice: Invoice, line: InvoiceLine) -> tuple[DiscountShare, ...]:
+    if not line.discount_krw:
+        return ()
+    lines = list(invoice.lines.order_by("position"))
+    usage = [one for one in lines if one.model_id is not None]
+    own = {one.discount_id: one for one in lines if one.discount_id is not None}
+    at = usage.index(line)
+    return tuple(
+        DiscountShare(own[one.key].position, own[one.key].model_name, one.by_line_krw[at])
+        for one in invoice_reductions(invoice, usage)
+        if one.by_line_krw[at]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from contextlib import suppress
 from datetime import date
@@ -20,16 +21,19 @@ from accounts.models import Customer, Membership, User
 from billing.audit import check_books
 from billing.documents import InvoiceDocument
 from billing.mail import invoice_email
-from billing.models import Invoice
+from billing.models import BillingDraft, Invoice
 from billing.pdf import invoice_html, render_invoice
 from billing.selectors.bills import month_bill
 from billing.selectors.corrections import correction_differences
 from billing.services.correcting import approve_correction, propose_correction
+from billing.services.steps import begin_steps, confirm_rates, draft_customers, request_drafts
 from catalog.models import Price
 from catalog.money import Rounding, vat_won
+from tests.billing.factories import ACTOR
 from tests.billing.money import amounts, at_least, billed, cut, grant, plain_house, spend, zero_rate
-from tests.billing.month import LATER, NOVEMBER, OCTOBER
+from tests.billing.month import DOLLAR, IN_OCTOBER, LATER, NOVEMBER, NOW, OCTOBER, open_house, tenant
 from tests.usage_api.asking import asked, get, key_of
+from usage.services.ingesting import Status, ingest_events
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +86,34 @@ def test_api_and_csv(gaon: Customer) -> None:
         (line["kind"], int(line["supply"]["amount"])) for line in said["lines"]
     ]
     assert rows[-1][-1] == "764516"
+
+
+def test_a_line_is_explained_down_to_each_discount(gaon: Customer) -> None:
+    """400,000 of acme/cent: a tenth and the whole 50,000 come off, and of 300,000 of credit what it covers."""
+    invoice = agreed(gaon)
+    secret, _ = key_of(gaon)
+    said = asked(secret, f"/billing/v1/invoices/{invoice.number}/lines/1/explain")
+    shown = [(one["position"], one["name"], one["amount"]["amount"]) for one in said["discounts"]]
+    assert shown == [(3, "약정 할인", "40000"), (4, "파트너 할인", "50000")]
+    line = said["line"]
+    assert [line[name]["amount"] for name in ("supply", "discount", "promotion")] == ["400000", "90000", "300000"]
+    assert said["left"]["amount"] == "10000"
+    assert get(secret, f"/billing/v1/invoices/{invoice.number}/lines/3/explain").status_code == 404
+
+
+@pytest.mark.parametrize(("share", "anomalies"), [("0.1", []), ("0.16", ["negative_margin"])])
+def test_a_discount_below_what_upstreams_charge_is_odd(share: str, anomalies: list[str]) -> None:
+    """USD 1 that the upstream charges USD 1 for sells at 1 / 0.85; 16 % off that is 0.988."""
+    open_house()
+    gaon = tenant()
+    cut(gaon, share=share)
+    usage = {"prompt_tokens": DOLLAR, "completion_tokens": 0, "total_tokens": DOLLAR, "cost": 1}
+    event = {"id": "a", "customer": "gaon", "model": "acme/dollar", "dialect": "openrouter", "usage": usage}
+    [result] = ingest_events(lines=[json.dumps(event | {"occurred_at": IN_OCTOBER}).encode()], now=NOW, actor=ACTOR)
+    assert result.status == Status.ACCEPTED
+    run = confirm_rates(run=begin_steps(month=OCTOBER, actor=ACTOR, now=NOW), actor=ACTOR, reason="seen", now=NOW)
+    draft_customers(item_ids=request_drafts(run=run, actor=ACTOR, now=NOW), now=NOW)
+    assert BillingDraft.objects.get(item__customer=gaon).anomalies == anomalies
 
 
 @pytest.mark.parametrize(
