@@ -296,3 +296,19 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.actor} {self.action} {self.object_type} {self.object_id}"
+
+
+class SubmittedForm(models.Model):
+    """An operators' form that was sent: what it asked for is done once, however often the button was pressed."""
+
+    token = models.UUIDField(_("form"), primary_key=True)
+    at = models.DateTimeField(_("at"))
+    actor = models.CharField(_("by"), max_length=200)
+
+    class Meta:
+        verbose_name = _("submitted form")
+        verbose_name_plural = _("submitted forms")
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return str(self.token)

@@ -6,19 +6,22 @@ import secrets
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_network
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.errors import Conflict, InvalidInput
 from accounts.identifiers import normalize_brn
-from accounts.models import ApiKey, AuditEntry, Customer, SellerProfile, TaxProfile
+from accounts.models import ApiKey, AuditEntry, Customer, SellerProfile, SubmittedForm, TaxProfile
 from accounts.selectors import key_digest, peppers
 
+#: A form that lay open for longer is sent as if for the first time.
+FORMS_KEPT = timedelta(days=30)
 KEY_ALPHABET = string.ascii_letters + string.digits
 KEY_RANDOM_CHARS = 32
 KEY_PREFIX_CHARS = len("sk-jeongsan-") + 8
@@ -40,6 +43,19 @@ def record_audit(
     """Write who did what to which row; call it inside the change's own transaction."""
     (entry,) = record_audits(actor=actor, action=action, subjects=[(subject, data or {})], reason=reason)
     return entry
+
+
+@transaction.atomic
+def claim_form(*, token: UUID, actor: str, now: datetime) -> bool:
+    """Take an operators' form that is being sent; False when it was sent before. Old ones are forgotten."""
+    SubmittedForm.objects.filter(at__lt=now - FORMS_KEPT).delete()
+    _form, is_new = SubmittedForm.objects.get_or_create(token=token, defaults={"actor": actor, "at": now})
+    return is_new
+
+
+def release_form(*, token: UUID) -> None:
+    """Give a form back that was refused, so that it can be corrected and sent again."""
+    SubmittedForm.objects.filter(token=token).delete()
 
 
 def record_audits(

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.models import ApiKey
 from billing import formatting
 from billing.formatting import Column
-from billing.models import Invoice, TaxInvoice
+from billing.models import Invoice, LedgerTransaction, TaxInvoice
 from usage.periods import KST, BillingMonth
 
 #: What models read and make.
@@ -141,3 +141,23 @@ def api_key_state(key: ApiKey, *, now: datetime | None = None) -> State:
     if not key.is_usable(at=now or timezone.now()):
         return State(_("Expired"), "warn")
     return State(_("In use"), "good")
+
+
+def movement(kind: str) -> str:
+    """What a ledger transaction was to the customer, in its words and not in those of our books."""
+    kinds = LedgerTransaction.Kind
+    words = {
+        kinds.INVOICE_ISSUED: _("Invoice"),
+        kinds.PAYMENT_RECEIVED: _("Deposit received"),
+        kinds.PAYMENT_ASSIGNED: _("Deposit recognised as yours"),
+        kinds.PAYMENT_ALLOCATED: _("Invoice paid from a deposit"),
+        kinds.PREPAYMENT_RECEIVED: _("Prepayment topped up"),
+        kinds.PREPAYMENT_APPLIED: _("Invoice paid from the prepayment"),
+        kinds.PREPAYMENT_WITHDRAWN: _("Prepayment turned back into a deposit"),
+        kinds.REFUNDED: _("Refunded to you"),
+        kinds.WRITTEN_OFF: _("Remainder waived"),
+        kinds.CREDIT_NOTE_ISSUED: _("Credit note"),
+        kinds.CREDIT_NOTE_APPLIED: _("Credit note set against the invoice"),
+        kinds.REVERSAL: _("Earlier entry taken back"),
+    }
+    return words.get(kinds(kind)) or str(kinds(kind).label)

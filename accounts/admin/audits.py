@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts.admin.operating import ReadOnlyAdmin
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, SubmittedForm
 
 
 @admin.register(AuditEntry)
@@ -21,3 +21,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """The page of every row links to the entries about it."""
         return lookup == "object_id" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(SubmittedForm)
+class SubmittedFormAdmin(ReadOnlyAdmin):
+    list_display = ("at", "actor", "token")
+    search_fields = ("actor",)
+    ordering = ("-at",)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 from django import forms
 from django.contrib import admin, messages
@@ -22,6 +23,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,7 +31,7 @@ from django.utils.translation import gettext_lazy
 from accounts.admin.reading import Figures, ReadOnly, list_url
 from accounts.errors import DomainError
 from accounts.models import AuditEntry
-from accounts.services import record_audit
+from accounts.services import claim_form, record_audit, release_form
 
 if TYPE_CHECKING:
     from accounts.admin.reading import Text
@@ -39,6 +41,7 @@ MOST_ROWS = 1000
 SHOWN_ROWS = 20
 SHOWN_REFUSALS = 5
 CONFIRMED = "operation_confirmed"
+FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 
 
 class OperationForm(forms.Form):
@@ -150,9 +153,12 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
             return HttpResponseRedirect(back)
         form = operation.form(request.POST if request.method == "POST" else None, row=row)
         if request.method == "POST" and form.is_valid():
+            if not _is_first_time(request):
+                return HttpResponseRedirect(back)
             try:
                 done = operation.run(row, form.cleaned_data, actor_of(request))
             except DomainError as refusal:
+                _may_be_sent_again(request)
                 form.refuse(refusal)
             else:
                 messages.success(request, done)
@@ -188,6 +194,8 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
         is_confirmed = CONFIRMED in request.POST
         form = operation.form(request.POST if is_confirmed else None)
         if is_confirmed and form.is_valid():
+            if not _is_first_time(request):
+                return HttpResponseRedirect(back)
             self._run_each(request, operation, rows, form.cleaned_data)
             return HttpResponseRedirect(back)
         hidden = [
@@ -247,6 +255,7 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
             "adminform": helpers.AdminForm(form, [(None, {"fields": list(form.fields)})], {}),  # type: ignore[arg-type]
             "media": self.media + form.media,
             "hidden": hidden,
+            "token": (FORM_TOKEN, _token_of(request) or uuid4()),
             "cancel_url": cancel_url,
         }
         request.current_app = self.admin_site.name
@@ -315,9 +324,12 @@ class ServiceAddMixin:
             raise PermissionDenied
         form = self.add_form(request.POST if request.method == "POST" else None, initial=request.GET.dict())
         if request.method == "POST" and form.is_valid():
+            if not _is_first_time(request):
+                return HttpResponseRedirect(list_url(self.opts.model))  # type: ignore[attr-defined]
             try:
                 row = self.add_row(form.cleaned_data, actor_of(request))
             except DomainError as refusal:
+                _may_be_sent_again(request)
                 form.refuse(refusal)
             else:
                 return self.added_response(request, row)
@@ -337,6 +349,29 @@ class ServiceAddMixin:
 
 class ServiceAddAdmin(ServiceAddMixin, ReadOnlyAdmin):
     """Rows that are added through a service and never edited or deleted."""
+
+
+def _token_of(request: HttpRequest) -> UUID | None:
+    """The form's own token, which is made with the page; None for a page that has none yet."""
+    try:
+        return UUID(request.POST.get(FORM_TOKEN, ""))
+    except ValueError:
+        return None
+
+
+def _is_first_time(request: HttpRequest) -> bool:
+    """Whether this very form was not sent before; otherwise it says so. What broke down while it ran counts as sent."""
+    token = _token_of(request)
+    if token is None or claim_form(token=token, actor=actor_of(request), now=timezone.now()):
+        return True
+    messages.warning(request, _("This form was sent before, so nothing was done again."))
+    return False
+
+
+def _may_be_sent_again(request: HttpRequest) -> None:
+    token = _token_of(request)
+    if token is not None:
+        release_form(token=token)
 
 
 def actor_of(request: HttpRequest) -> str:

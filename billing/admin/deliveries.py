@@ -65,7 +65,7 @@ class BouncedFilter(admin.SimpleListFilter):
 class ResendForm(ReasonForm):
     """Where to this time."""
 
-    recipient = forms.EmailField(label=gettext_lazy("Address"), max_length=254)
+    recipient = forms.EmailField(label=gettext_lazy("Mail address"), max_length=254)
     field_order = ("recipient", "reason")
 
     def evidence(self) -> list[tuple[str, str]]:
@@ -91,7 +91,7 @@ def _resend(delivery: Delivery, answers: dict[str, Any], actor: str) -> str:
 
 class BounceInline(ReadOnlyInline):
     model = DeliveryBounce
-    fields = ("bounced_at", "action", "recipient", "status_code", "diagnostic", "source", "reported_by")
+    fields = ("bounced_at", "action", "recipient", "status_code", "diagnostic", "source")
 
 
 @admin.register(Delivery)
@@ -131,6 +131,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("about"))
     def subject(self, row: Delivery) -> str:
         return subject_text(row)
+
+    def described(self, row: Delivery) -> str:
+        return f"{row.get_kind_display()} · {subject_text(row)} → {row.recipient}"
 
     def links(self, row: Delivery) -> list[tuple[str, str]]:
         found = []

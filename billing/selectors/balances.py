@@ -12,7 +12,7 @@ from django.db.models import F, Q, Sum
 
 from accounts.models import Customer
 from billing.errors import CannotBill
-from billing.models import Invoice, LedgerEntry, LedgerTransaction, Prepayment, PromotionalCredit
+from billing.models import Invoice, LedgerEntry, Prepayment, PromotionalCredit
 from billing.selectors.bills import month_bill
 from usage.models import BillingPeriod
 from usage.periods import BillingMonth
@@ -161,11 +161,6 @@ def usable_promotions_krw(customer: Customer, *, on: date) -> int:
 def due_invoices(customer: Customer) -> list[Invoice]:
     """Invoices with something to pay, the oldest first."""
     return list(Invoice.objects.filter(Q(status=Invoice.Status.ISSUED), customer=customer).order_by("month", "pk"))
-
-
-def kind_label(kind: str) -> str:
-    """A transaction's kind in the reader's language."""
-    return str(LedgerTransaction.Kind(kind).label)
 
 
 def _total_of(customer: Customer, month: BillingMonth, *, on: date) -> int:

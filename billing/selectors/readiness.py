@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.db.models import Count, Exists, Max, OuterRef
+from django.db.models import Count, Exists, Max, OuterRef, Sum
 
 from accounts.models import Customer, TaxProfile
 from accounts.selectors import seller_profile_in_force
@@ -15,7 +15,7 @@ from billing.selectors.margins import margin_book, negative_margin
 from billing.selectors.terms import customers_with_minimum
 from catalog.models import Model
 from catalog.money import decimal_text
-from usage.models import QuarantinedEvent, UsageRollup
+from usage.models import BillingPeriod, QuarantinedEvent, UsageRollup
 from usage.periods import BillingMonth
 from usage.selectors import customers_with_usage
 
@@ -46,6 +46,31 @@ def readiness(month: BillingMonth, *, on: date) -> list[Finding]:
         *_losses(month),
     ]
     return sorted(findings, key=lambda one: (not one.stops, one.code, one.customer or ""))
+
+
+@dataclass(frozen=True)
+class OlderMonth:
+    """A month before the one asked about in which these customers (slugs) used something that nobody has closed."""
+
+    month: BillingMonth
+    customers: tuple[str, ...]
+    requests: int
+
+
+def older_months_left(month: BillingMonth) -> list[OlderMonth]:
+    """Usage of months before this one whose period is not closed, oldest first: nobody is billed for it."""
+    closed = BillingPeriod.objects.filter(
+        customer=OuterRef("customer"), month=OuterRef("billing_month"), status=BillingPeriod.Status.CLOSED
+    )
+    used = UsageRollup.objects.filter(~Exists(closed), billing_month__lt=month.first_on)
+    sums = used.order_by().values_list("billing_month", "customer__slug").annotate(Sum("requests"))
+    by_month: dict[date, dict[str, int]] = {}
+    for first_on, slug, requests in sums:
+        by_month.setdefault(first_on, {})[slug] = requests
+    return [
+        OlderMonth(BillingMonth(first_on.year, first_on.month), tuple(sorted(slugs)), sum(slugs.values()))
+        for first_on, slugs in sorted(by_month.items())
+    ]
 
 
 def _identities(customers: list[Customer], on: date) -> Iterable[Finding]:

@@ -9,14 +9,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from billing.api.balances import statement_file
 from billing.selectors.balances import (
-    StatementRow,
     balance_of,
     due_invoices,
-    kind_label,
     prepayment_outlook,
     statement_rows,
 )
 from billing.selectors.promotions import credits_of
+from portal.formatting import movement
 from portal.views.tenancy import CustomerPage
 from usage.periods import KST, BillingMonth
 
@@ -38,7 +37,7 @@ class BalancePage(CustomerPage):
             "next": month.next() if month < self.this_month else None,
             "opening": balance_of(self.customer, before=month.first_on),
             "rows": [
-                (row, _label(row))
+                (row, movement(row.kind))
                 for row in statement_rows(self.customer, first_on=month.first_on, last_on=month.last_on)
             ],
         }
@@ -67,7 +66,3 @@ def asked_month(request: HttpRequest, *, this_month: BillingMonth) -> BillingMon
     if month > this_month or month.first_on < date(2001, 1, 1):
         raise Http404
     return month
-
-
-def _label(row: StatementRow) -> str:
-    return kind_label(row.kind)

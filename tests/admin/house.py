@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.models import Group, Permission
 
 from accounts.models import ApiKey, Customer, Membership, User
-from accounts.services import IssuedKey, create_api_key
+from accounts.services import IssuedKey, claim_form, create_api_key
 from billing.adapters.tax_sandbox import Behaviour, SandboxProvider
 from billing.models import Alert, BillingRun, CreditNote, CreditNotePdf, HolidayOverride, Invoice, InvoicePdf
 from billing.services.alerting import raise_alert
@@ -238,6 +239,7 @@ def make_house() -> House:
         actor=ACTOR,
         now=NOW,
     )
+    claim_form(token=uuid4(), actor=ACTOR, now=NOW)
     note = CreditNote.objects.get()
     CreditNotePdf.objects.create(credit_note=note, content=b"%PDF-1.7 stands for the file", sha256="0" * 64)
     refusal = smtplib.SMTPRecipientsRefused({"x": (550, b"5.1.1 no such user")})

@@ -12,7 +12,7 @@ from accounts.models import AuditEntry, Customer
 from billing.errors import NoExchangeRate, SamePerson, StepNotPossible
 from billing.models import BillingDraft, BillingRun, Invoice
 from billing.selectors.drafts import Stage, run_status
-from billing.selectors.readiness import Finding, readiness
+from billing.selectors.readiness import Finding, older_months_left, readiness
 from billing.services.closing import close_customer
 from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customer, request_drafts
 from tests.billing.commands import run as command
@@ -192,7 +192,10 @@ def test_the_commands_drive_the_same_steps() -> None:
     step = ("close_month", "2026-10", "--actor", KIM, "--step")
     code, answer = command(*step, "approve", "--reason", "x")
     assert (code, answer["error"]["code"]) == (2, "step_not_possible")
-    assert command("close_status", "2026-10") == (0, {"month": "2026-10", "run": None, "readiness": []})
+    assert command("close_status", "2026-10") == (
+        0,
+        {"month": "2026-10", "run": None, "readiness": [], "older_months": []},
+    )
     assert command(*step, "readiness") == (0, {"month": "2026-10", "readiness": []})
     assert command(*step, "rates")[1]["status"]["stage"] == "drafts"
     code, answer = command(*step, "drafts")
@@ -215,3 +218,23 @@ def test_a_month_before_its_end_is_refused() -> None:
     )
     assert (code, answer["error"]["code"]) == (2, "month_not_ended")
     assert not Customer.objects.exists()
+
+
+def test_the_status_names_usage_of_earlier_months_that_nobody_closed() -> None:
+    open_house()
+    gaon, naru = tenant(), tenant("naru")
+    use(gaon, DOLLAR)
+    use(naru, DOLLAR)
+    use(naru, DOLLAR, at="2026-09-15T12:00:00+09:00")
+    assert [(str(one.month), one.customers, one.requests) for one in older_months_left(NOVEMBER)] == [
+        ("2026-09", ("naru",), 1),
+        ("2026-10", ("gaon", "naru"), 2),
+    ]
+    publish(date(2026, 9, 30), "1400")
+    close(BillingMonth(2026, 9))
+    close()
+    assert older_months_left(NOVEMBER) == []
+    # Late usage of a closed month stands in the next open one.
+    use(naru, DOLLAR, at="2026-10-20T12:00:00+09:00", event_id="late", now=LATER)
+    code, answer = command("close_status", "2026-12")
+    assert (code, answer["older_months"]) == (0, [{"month": "2026-11", "customers": ["naru"], "requests": 1}])

@@ -41,7 +41,7 @@ def test_the_page_shows_what_is_owed_ahead_and_free(cast: Cast, acme: Client) ->
     rows = cells(text)
     assert rows[1][1:] == ["이월", "", "", "", f"{due:,}", "0", f"{due:,}"]
     assert rows[2] == [today, "입금", "", "", "50,000", f"{due:,}", "0", f"{due - 50_000:,}"]
-    assert rows[3] == [today, "선수금 수령", "", "", "", f"{due:,}", "50,000", f"{due - 50_000:,}"]
+    assert rows[3] == [today, "선납금 충전", "", "", "", f"{due:,}", "50,000", f"{due - 50_000:,}"]
 
 
 def test_the_file_holds_the_months_movements(cast: Cast, acme: Client) -> None:

@@ -10,13 +10,19 @@ from django.utils import timezone
 from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
 from billing.models import BillingRun
-from billing.selectors.readiness import readiness
+from billing.selectors.readiness import older_months_left, readiness
 from billing.selectors.runs import findings_dicts, status_dict
 from usage.periods import KST, BillingMonth
 
+#: More names would hide the month.
+SHOWN_CUSTOMERS = 5
+
 
 class Command(JsonCommand):
-    help = "Show how far the closing of a KST month is: what is missing, the step it waits for, drafts, mails."
+    help = (
+        "Show how far the closing of a KST month is: what is missing, the step it waits for, drafts, mails, and usage of "
+        "earlier months that nobody closed."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -33,6 +39,10 @@ class Command(JsonCommand):
             "month": str(period),
             "run": None if run is None else status_dict(run),
             "readiness": findings_dicts(findings),
+            "older_months": [
+                {"month": str(one.month), "customers": list(one.customers), "requests": one.requests}
+                for one in older_months_left(period)
+            ],
         }
 
     def show(self, answer: dict[str, Any]) -> None:
@@ -52,3 +62,8 @@ class Command(JsonCommand):
         for finding in answer["readiness"]:
             sign = "stops" if finding["stops"] else "look"
             self.stdout.write(f"  {sign:<6} {finding['code']} {finding['customer'] or ''}: {finding['detail']}")
+        for older in answer["older_months"]:
+            who = ", ".join(older["customers"][:SHOWN_CUSTOMERS])
+            more = len(older["customers"]) - SHOWN_CUSTOMERS
+            names = f"{who} and {more} more" if more > 0 else who
+            self.stdout.write(f"  open   {older['month']} was never closed for {names}: {older['requests']:,} requests")
