@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any
+
+from catalog.money import exact_sum
 
 PARTY_KINDS = ("corporation", "sole_trader", "foreign")
 USAGE_KINDS = ("usage", "supplementary")
@@ -534,7 +537,7 @@ def _is_rounding_of(amount: int, exact: Fraction) -> bool:
 
 
 def _total(amounts: Iterable[Decimal]) -> Fraction:
-    return sum((Fraction(amount) for amount in amounts), Fraction(0))
+    return Fraction(exact_sum(amounts))
 
 
 def _require_member(value: str, known: tuple[str, ...], field: str) -> None:
@@ -571,6 +574,8 @@ Reader = Callable[[Any, str], Any]
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str | int):
+        return value
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, date):
@@ -578,13 +583,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(member) for member in value]
     if hasattr(value, "__dataclass_fields__"):
-        members = {member: getattr(value, member.name) for member in fields(value)}
-        return {
-            member.name: _plain(said)
-            for member, said in members.items()
-            if not (_is_later(member) and said == member.default)
-        }
+        part: Any = type(value)
+        said = ((name, getattr(value, name), unsaid) for name, unsaid in _members(part))
+        return {name: _plain(member) for name, member, unsaid in said if unsaid is MISSING or member != unsaid}
     return value
+
+
+@cache
+def _members(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """The members of a part of a document, each with the value that is left out."""
+    return tuple((member.name, member.default if _is_later(member) else MISSING) for member in fields(cls))
 
 
 def _is_later(member: Field[Any]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from django.db import connection, transaction
@@ -288,10 +288,11 @@ def _number(planned: Sequence[tuple[Invoice, PlannedInvoice]], *, now: datetime)
     ordinals = take_numbers(series=series, count=len(planned))
     for ordinal, (invoice, plan) in zip(ordinals, planned, strict=True):
         number = f"{series}-{ordinal:04d}"
-        final = replace(plan.document, number=number, deposit_code=deposit_code(month, ordinal))
-        invoice.number, invoice.document = number, final.to_json()
-        invoice.status = Invoice.Status.ISSUED if final.due_krw else Invoice.Status.PAID
-        invoice.issued_at, invoice.issued_on, invoice.due_on = now, final.issued_on, final.due_on
+        document = plan.document
+        invoice.number = number
+        invoice.document = document.to_json() | {"number": number, "deposit_code": deposit_code(month, ordinal)}
+        invoice.status = Invoice.Status.ISSUED if document.due_krw else Invoice.Status.PAID
+        invoice.issued_at, invoice.issued_on, invoice.due_on = now, document.issued_on, document.due_on
         rows.append(
             {
                 "id": invoice.pk,

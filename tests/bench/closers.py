@@ -13,9 +13,13 @@ def close_batches(ready: Barrier, batches: Queue[list[int] | None], now: datetim
     """Close batch after batch as a worker of the queue does, until there is an end."""
     set_up()
     from billing.models import BillingRunItem
+    from billing.selectors.deadlines import tax_invoice_dates
     from billing.services.closing import close_customers
+    from usage.periods import BillingMonth
 
-    assert not BillingRunItem.objects.exists()  # connects and imports before the clock runs
+    # A worker of the queue has been there for long: connected, and with the calendars of the world imported.
+    assert not BillingRunItem.objects.exists()
+    tax_invoice_dates(BillingMonth.of(now))
     ready.wait(timeout=60)
     while batch := batches.get():
         close_customers(item_ids=batch, actor="bench", now=now)
