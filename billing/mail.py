@@ -159,7 +159,7 @@ def _note_content(document: CreditNoteDocument) -> dict[str, str]:
         "month": month_text(document.invoice_month, locale),
         "tax_deadline_on": "" if document.tax_deadline_on is None else date_text(document.tax_deadline_on, locale),
         "supply": formatting.won_sign(document.supply_krw),
-        "vat": formatting.won_sign(document.vat_krw),
+        "vat": ("–" if document.vat_krw else "") + formatting.won_sign(document.vat_krw),
         "total": formatting.won_sign(document.total_krw),
         "left": formatting.won_sign(document.left_total_krw),
     }

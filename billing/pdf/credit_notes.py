@@ -39,12 +39,16 @@ def credit_note_content(document: CreditNoteDocument) -> dict[str, Any]:
     won = {
         name: formatting.won(getattr(document, f"{name}_krw"))
         for name in (
-            *("supply", "vat", "total", "left_supply", "left_vat", "left_total"),
-            *("invoice_supply", "invoice_vat", "invoice_total", "before_supply", "before_vat"),
+            *("supply", "total", "left_supply", "left_vat", "left_total"),
+            *("invoice_supply", "invoice_vat", "invoice_total", "before_supply"),
         )
     }
     return {
         **won,
+        "vat_sign": formatting.won_sign(0) if not document.vat_krw else f"–{formatting.won_sign(document.vat_krw)}",
+        "vat_back": _back(document.vat_krw),
+        "before_vat_back": _back(document.before_vat_krw),
+        "has_vat": document.invoice_vat_krw > 0,
         "before_total": formatting.won(document.before_total_krw) if document.before_total_krw else "",
         "number": one_line(document.number),
         "month": month_text(document.invoice_month, locale),
@@ -65,6 +69,11 @@ def credit_note_content(document: CreditNoteDocument) -> dict[str, Any]:
     }
 
 
+def _back(krw: int) -> str:
+    """Won that are taken back; none have no minus."""
+    return f"–{formatting.won(krw)}" if krw else "0"
+
+
 def _row(document: CreditNoteDocument, line: CreditedLine) -> dict[str, str]:
     return {
         "position": str(line.position),
@@ -74,6 +83,6 @@ def _row(document: CreditNoteDocument, line: CreditedLine) -> dict[str, str]:
         "before": formatting.won(line.before_krw) if line.before_krw else "",
         "billed": formatting.won(line.billed_krw),
         "supply": formatting.won(line.supply_krw),
-        "vat": formatting.won(line.vat_krw),
+        "vat": _back(line.vat_krw),
         "total": formatting.won(line.total_krw),
     }

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from billing.models import Delivery, DeliveryBounce
+from billing.models import Delivery, DeliveryBounce, Invoice
 
 #: Our header in every mail of the outbox.
 NAME_HEADER = "X-Jeongsan-Delivery"
@@ -50,8 +50,14 @@ def subject_text(delivery: Delivery) -> str:
 
 
 def is_resendable(delivery: Delivery) -> bool:
-    """Whether it is a mail that came back or was given up, and was not sent again yet."""
+    """Whether it is a mail that came back or was given up, and was not sent again yet; not about a void invoice."""
     if delivery.kind not in _NAMES or Delivery.objects.filter(resend_of=delivery).exists():
+        return False
+    if (
+        delivery.kind == Delivery.Kind.INVOICE_EMAIL
+        and delivery.invoice
+        and delivery.invoice.status == Invoice.Status.VOID
+    ):
         return False
     came_back = delivery.bounces.filter(action=DeliveryBounce.Action.FAILED)
     return delivery.status == Delivery.Status.DEAD or came_back.exists()

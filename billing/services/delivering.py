@@ -46,6 +46,8 @@ LEASE = timedelta(minutes=10)
 BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360, 720, 1440))
 MAX_ATTEMPTS = len(BACKOFF) + 1
 
+#: Why a row of a voided invoice is given up.
+VOIDED = "the invoice was voided before this left"
 _TAX_KINDS = (Delivery.Kind.TAX_INVOICE, Delivery.Kind.TAX_AMENDMENT)
 _PENDING, _DONE, _DEAD = Delivery.Status.PENDING, Delivery.Status.DONE, Delivery.Status.DEAD
 
@@ -115,7 +117,13 @@ def enqueue_credit_note(
 def enqueue_void(
     *, invoice: Invoice, amendments: Collection[TaxInvoice], recipients: Collection[str], now: datetime
 ) -> None:
-    """Write the outbox rows of a voided invoice; call it inside the voiding transaction."""
+    """Write the outbox rows of a voided invoice, and give up what of it has not left; call it inside the voiding
+    transaction.
+    """
+    waiting = invoice.deliveries.filter(status=_PENDING)
+    withdrawn = Q(kind=Delivery.Kind.TAX_INVOICE, invoice__tax_invoice__status=TaxInvoice.Status.WITHDRAWN)
+    given_up = waiting.filter(Q(kind=Delivery.Kind.INVOICE_EMAIL) | withdrawn).values("pk")
+    Delivery.objects.filter(pk__in=given_up).update(status=_DEAD, claimed_until=None, last_error=VOIDED)
     mails = _rows(Delivery.Kind.VOID_EMAIL, recipients, now, invoice=invoice)
     Delivery.objects.bulk_create([*mails, *_amendment_rows(amendments, now)], ignore_conflicts=True)
 

@@ -18,11 +18,14 @@ from billing.documents import DocumentError
 from billing.errors import NotCreditable, TaxOriginalNotIssued
 from billing.models import CreditNote, CreditNotePdf, Delivery, Invoice, InvoiceVoid, SandboxTaxDocument, TaxInvoice
 from billing.notes import CreditNoteDocument
+from billing.pdf import credit_note_html
+from billing.selectors.bounces import is_resendable
 from billing.services.crediting import issue_credit_note, reissue_invoice, void_invoice
-from billing.services.delivering import DeliveryReport, issue_tax_invoice_late
+from billing.services.delivering import VOIDED, DeliveryReport, issue_tax_invoice_late
 from billing.services.printing import ensure_credit_note_pdf
 from billing.services.taxing import ANSWER_TIMEOUT, send_tax_invoice
 from tests.billing.factories import ACTOR, CORPORATION, FOREIGN
+from tests.billing.money import at_least, plain_house, spend, zero_rate
 from tests.billing.month import DOLLAR, LATER, NOW, close, open_house, tenant, use
 from tests.billing.outbox import deliver, mails
 from tests.billing.providers import Watched
@@ -182,6 +185,9 @@ def test_a_void_invoice_that_never_left_is_only_told_to_be_void(mail_dir: Path) 
     ]
     assert SandboxTaxDocument.objects.count() == 0
     assert TaxInvoice.objects.get().status == "withdrawn"
+    given_up = Delivery.objects.exclude(kind="void_email").values_list("kind", "status", "last_error")
+    assert sorted(given_up) == [(kind, "dead", VOIDED) for kind in ("invoice_email", "tax_invoice")]
+    assert not any(is_resendable(row) for row in Delivery.objects.exclude(kind="void_email"))
     # Usage that nobody is billed for until it is issued anew.
     assert [text for text in violations() if "events on USD" not in text] == []
     # Issued anew before any document left: an ordinary tax invoice.
@@ -402,3 +408,49 @@ def test_codes_that_do_not_happen_to_usage_are_refused(code: str) -> None:
     with pytest.raises(DomainError) as refused:
         credit(billed(sent=False), {1: 1}, code)
     assert refused.value.field == "amendment_code"
+
+
+# What contracts take off and add, and supplies without tax
+
+
+def test_a_zero_rated_invoice_is_amended_as_one(mail_dir: Path) -> None:
+    """USD 10.005 at 1,000: 10,005 won and no tax, which a note gives back without tax."""
+    gaon = plain_house()
+    zero_rate(gaon)
+    spend(gaon, 10_005)
+    close()
+    deliver(NOW)
+    invoice = Invoice.objects.get()
+    note = credit(invoice, {1: 1_005}, "02")
+    credit(invoice, {1: 500}, "01")
+    deliver(THEN)
+    original = f"JS-202610-{invoice.pk}"
+    assert told() == [
+        ("0202", "02", "2026-11-12", -1_005, 0, original, "당초 작성일자 2026-10-31"),
+        ("0202", "01", "2026-10-31", -10_005, 0, original, ""),
+        ("0202", "01", "2026-10-31", 9_505, 0, original, ""),
+    ]
+    page = credit_note_html(CreditNoteDocument.from_json(note.document))
+    assert "–₩1,005" in page
+    assert "–₩0" not in page
+    assert "다시 계산한 부가세" not in page
+    assert violations() == []
+
+
+def test_lines_give_back_what_they_were_billed_at_after_discount_and_a_minimum_is_a_line_too() -> None:
+    gaon = plain_house()
+    at_least(gaon, 15_000)
+    spend(gaon, 10_000)
+    close()
+    deliver(NOW)
+    invoice = Invoice.objects.get()
+    shortfall = invoice.lines.get(kind="minimum")
+    note = credit(invoice, {1: 2_000, shortfall.position: 5_000})
+    document = CreditNoteDocument.from_json(note.document)
+    assert [(one.model_id, one.billed_krw, one.supply_krw, one.vat_krw) for one in document.lines] == [
+        ("acme/dollar", 10_000, 2_000, 200),
+        ("", 5_000, 5_000, 500),
+    ]
+    deliver(THEN)
+    assert [one[3:5] for one in told()] == [(-15_000, -1_500), (8_000, 800)]
+    assert violations() == []
