@@ -77,3 +77,21 @@ def test_a_corrected_price_says_what_the_month_would_have_cost() -> None:
     corrected = PriceSheet.parse({"prompt": "0.000001", "completion": "0.000015"})
     [row] = repriced_sums(OCTOBER, corrections={price.pk: corrected})
     assert (row.stored_usd, row.repriced_usd) == (Decimal("0.00069"), Decimal("0.00029"))
+
+
+def test_what_ended_without_an_answer_costs_nothing_at_any_price() -> None:
+    owner = customer()
+    price = model()
+    free = {"flags": ["zero_completion"], "usage": {"prompt_tokens": 100, "completion_tokens": 0, "total_tokens": 100}}
+    ingest(line("paid"), line("free", **free), line("gone", **free), line("waited", model="acme/new", **free))
+    exclude_priced_event(customer_id=owner.pk, event_id="gone", reason="twice", actor="tests", now=NOW)
+    model("acme/new", {"prompt": "0.00001", "completion": "0"})
+    rate_quarantined(actor="tests", now=NOW)
+    found = repriced_sums(OCTOBER)
+    assert [(row.requests, row.stored_usd, row.repriced_usd) for row in found] == [
+        (2, Decimal("0.000345"), Decimal("0.000345")),
+        (1, Decimal(0), Decimal(0)),
+    ]
+    dearer = PriceSheet.parse({"prompt": "0.00001", "completion": "0.000015"})
+    [row] = repriced_sums(OCTOBER, corrections={price.pk: dearer}, price_id=price.pk)
+    assert row.repriced_usd == Decimal("0.001045")

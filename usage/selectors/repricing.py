@@ -43,7 +43,7 @@ _MINUTE = (
 # join: what was decided about few of them is added and taken away afterwards.
 _PART = """
 SELECT event.customer_id, {month} AS month, {model} AS model_id, {price} AS price_id, {day} AS day, {tier} AS tier,
-       {slot} AS slot, min(event.occurred_at) AS at, min(event.prompt_tokens) AS prompt,
+       {slot} AS slot, {free} AS free, min(event.occurred_at) AS at, min(event.prompt_tokens) AS prompt,
        {sign} count(*) AS requests, {sign} sum({cost}) AS cost_usd, {sums}
 FROM {source}
 WHERE event.billing_month = %(month)s AND {price} IS NOT NULL
@@ -62,6 +62,8 @@ _OWN = {
     "condition": "event.occurred_at >= %(start_at)s AND event.occurred_at < %(end_at)s",
 }
 _LATE = _OWN | {"month": _MONTH, "condition": "event.occurred_at < %(start_at)s"}
+# What ended without an answer costs nothing at any price. Nearly all events have no flag, and are asked no further.
+_FREE = "(event.flags <> '{}' AND event.flags @> '{zero_completion}')"
 # Rated quarantined events carry their price in their quarantine row.
 _AT_EVENT = """ON event.customer_id = {row}.customer_id AND event.occurred_at = {row}.occurred_at
      AND event.event_id = {row}.event_id"""
@@ -85,8 +87,8 @@ LEFT JOIN usage_quarantinedevent AS held
     "condition": "event.occurred_at < %(end_at)s",
 }
 _SUMS = """
-SELECT customer_id, month, model_id, price_id, day, {at}, min(prompt), sum(requests)::bigint, sum(cost_usd), {sums}
-FROM ({parts}) AS part GROUP BY customer_id, month, model_id, price_id, day, tier, slot HAVING sum(requests) > 0
+SELECT customer_id, month, model_id, price_id, day, free, {at}, min(prompt), sum(requests)::bigint, sum(cost_usd), {sums}
+FROM ({parts}) AS part GROUP BY customer_id, month, model_id, price_id, day, tier, slot, free HAVING sum(requests) > 0
 """
 _EVENTS = """
 SELECT event.occurred_at, (event.occurred_at AT TIME ZONE 'Asia/Seoul')::date, coalesce(event.model_id, held.model_id),
@@ -157,8 +159,21 @@ def repriced_sums(
             "price": price_id,
         }
         cursor.execute(statement, parameters)
-        for customer, month, model_pk, price_pk, day, at, prompt, requests, stored, *counts in cursor.fetchall():
-            repriced = _cost(sheets[price_pk], counts, requests=requests, prompt_tokens=prompt, at=at or any_at)
+        for (
+            customer,
+            month,
+            model_pk,
+            price_pk,
+            day,
+            is_free,
+            at,
+            prompt,
+            requests,
+            stored,
+            *counts,
+        ) in cursor.fetchall():
+            cost = _cost(sheets[price_pk], counts, requests=requests, prompt_tokens=prompt, at=at or any_at)
+            repriced = ZERO if is_free else cost
             row = sums.setdefault((customer, month, model_pk, price_pk, day or month), [0, ZERO, ZERO])
             row[0] += requests
             row[1], row[2] = EXACT.add(row[1], stored), EXACT.add(row[2], repriced)
@@ -240,8 +255,9 @@ def _part(
         day=day,
         tier=tier,
         slot=slot,
+        free=_FREE,
         sums=", ".join(f"{kind['sign']} sum(event.{name}) AS {name}" for name in _SUMMED),
-        keys=", ".join([kind["model"], kind["price"], *varying]),
+        keys=", ".join([kind["model"], kind["price"], _FREE, *varying]),
     )
 
 
