@@ -31,7 +31,8 @@ row  test
 23   pure/test_periods::test_a_month_begins_at_midnight_in_korea; test_closing::test_the_month_begins_at_korean_midnight
 24   pure/test_periods::test_neighbours; test_years::test_two_years_to_the_won (29 February)
 26   here test_a_price_that_changes_within_the_month_holds_from_its_moment
-27   here test_usage_of_months_past_is_billed_however_late_and_nothing_turns_negative
+27   here test_usage_of_months_past_is_billed_however_late_and_nothing_turns_negative;
+     test_close_steps::test_the_status_names_usage_of_earlier_months_that_nobody_closed
 28   here test_a_day_is_a_korean_day_wherever_the_call_was_made
 29   money test_a_credit_note_gives_the_prepayment_back_with_its_vat
 30   money test_payments_refunds_and_a_returned_transfer_end_where_they_began
