@@ -152,7 +152,7 @@ def test_the_mail_about_a_void_invoice_is_the_golden_mail(locale: str) -> None:
 @pytest.mark.parametrize(
     ("locale", "words"),
     [
-        ("ko", "이 청구서는 취소된 청구서 INV-202610-0001을(를) 대신합니다."),
+        ("ko", "취소된 청구서(INV-202610-0001)를 대신하는 청구서입니다."),
         ("en", "This invoice replaces INV-202610-0001, which is void."),
     ],
 )
