@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from billing.models import Invoice, MonthlyMinimum, minimum_of, minimum_parts
 from catalog.money import Rounding
-from usage.models import BillingPeriod
+from usage.models import BillingPeriod, UsageRollup
 from usage.periods import BillingMonth
 
 
@@ -25,9 +25,12 @@ def minimums_are_charged() -> Iterator[str | None]:
         said = (invoice.document or {}).get("minimum_krw", 0)
         yield None if owed == said else f"{invoice.number}: its minimum is {owed}, the document says {said}"
     nothing = (BillingPeriod.Outcome.NO_USAGE, BillingPeriod.Outcome.NO_CHARGE)
-    for period in BillingPeriod.objects.filter(customer__in=rows, outcome__in=nothing).iterator():
+    periods = BillingPeriod.objects.filter(customer__in=rows, outcome__in=nothing).select_related("customer")
+    for period in periods.iterator():
         known = [row for row in rows[period.customer_id] if period.closed_at and row.created_at <= period.closed_at]
-        has_usage = period.outcome == BillingPeriod.Outcome.NO_CHARGE
-        parts = minimum_parts(known, BillingMonth(period.month.year, period.month.month), has_usage=has_usage)
-        where = f"customer {period.customer_id}, {period.month:%Y-%m}"
-        yield f"{where}: closed without an invoice, and owes a minimum" if parts else None
+        month = BillingMonth(period.month.year, period.month.month)
+        used = UsageRollup.objects.filter(customer_id=period.customer_id, billing_month=period.month)
+        parts = minimum_parts(known, month, has_usage=used.exists())
+        owed = minimum_of(parts, month, Rounding(period.customer.rounding))
+        where = f"customer {period.customer_id}, {month}"
+        yield f"{where}: closed without an invoice, and owes a minimum of {owed}" if owed else None

@@ -15,7 +15,7 @@ from usage.periods import BillingMonth
 
 @dataclass(frozen=True)
 class InvoicedLine:
-    """One usage line's whole won before VAT and before promotional credit, with what it stands for."""
+    """One usage line's whole won before VAT, discounts and promotional credit, with what it stands for."""
 
     month_on: date  # first day of the KST month in which the usage happened
     model_pk: int

@@ -140,6 +140,15 @@ def test_a_month_without_usage_is_not_invoiced_where_the_contract_says_so(gaon: 
     assert broken_checks() == {}
 
 
+def test_a_day_of_almost_nothing_is_nothing(gaon: Customer) -> None:
+    """1 won a month for the last of 31 days rounds to 0: no invoice, and the books know why."""
+    at_least(gaon, 1, first=date(2026, 10, 31))
+    close()
+    assert BillingPeriod.objects.get(customer=gaon).outcome == BillingPeriod.Outcome.NO_CHARGE
+    assert not Invoice.objects.exists()
+    assert broken_checks() == {}
+
+
 def test_before_its_first_and_after_its_last_day_nothing_is_owed(gaon: Customer) -> None:
     at_least(gaon, 31_000, first=date(2026, 11, 1), end=date(2026, 11, 11))
     run = close()
