@@ -36,7 +36,7 @@ class DiscountForm(ReasonForm):
     share = PlainDecimalField(
         label=gettext_lazy("share of the supply"),
         required=False,
-        help_text=gettext_lazy("0.1 is 10 % off the supply value, before VAT. Either this or won a month."),
+        help_text=gettext_lazy("0.1 is a tenth off the supply value, before VAT. Either this or won a month."),
     )
     amount_krw = WonField(
         label=gettext_lazy("won a month"),
