@@ -162,6 +162,12 @@ class NotCreditable(Conflict):
     code = "not_creditable"
 
 
+class CreditNoteStands(Conflict):
+    """What a credit note settled stays settled: the note itself can't be taken back."""
+
+    code = "credit_note_stands"
+
+
 class InvoiceIsCredited(Conflict):
     """An invoice with credit notes can't be voided."""
 

@@ -254,7 +254,9 @@ class AllocationAdmin(ReadOnlyAdmin):
             name="reverse",
             label=gettext_lazy("Take back"),
             note=gettext_lazy("The invoice is due again, and the money free."),
-            applies=lambda allocation: not hasattr(allocation, "reversal"),
+            applies=lambda allocation: (
+                allocation.source != Allocation.Source.CREDIT_NOTE and not hasattr(allocation, "reversal")
+            ),
             run=_reverse_allocation,
         ),
     )

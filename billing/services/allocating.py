@@ -14,7 +14,7 @@ from django.db import transaction
 
 from accounts.errors import InvalidInput
 from accounts.services import record_audit
-from billing.errors import AlreadyReversed, NotEnoughLeft, WrongCustomer
+from billing.errors import AlreadyReversed, CreditNoteStands, NotEnoughLeft, WrongCustomer
 from billing.models import Allocation, AllocationReversal, CreditNote, Invoice, Payment, Prepayment
 from billing.services.posting import Account, Booking, Kind, post_reversal, post_transactions, transfer_booking
 from usage.periods import KST
@@ -89,8 +89,13 @@ def write_off_invoice(
 
 @transaction.atomic
 def reverse_allocation(*, allocation: Allocation, reason: str, actor: str, now: datetime) -> AllocationReversal:
-    """Take an allocation back as a whole: the invoice is due again, the money free. Raises AlreadyReversed."""
+    """Take an allocation back as a whole: the invoice is due again, the money free.
+
+    Raises AlreadyReversed, and CreditNoteStands for what a credit note settled: its won are no money that could be free.
+    """
     reason = require_reason(reason)
+    if allocation.source == Allocation.Source.CREDIT_NOTE:
+        raise CreditNoteStands("a credit note settles its invoice for good", field="allocation")
     hold_customer(allocation.invoice.customer_id)
     if AllocationReversal.objects.filter(allocation=allocation).exists():
         raise AlreadyReversed("this allocation was taken back before", field="allocation")

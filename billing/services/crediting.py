@@ -253,7 +253,9 @@ def _write(
 
 
 def _apply(note: CreditNote, *, actor: str, now: datetime) -> None:
-    """Settle so much of the invoice by the note; what had paid it gives way, the latest first, and pays what is left."""
+    """Settle so much of the invoice by the note; what had settled it gives way, the latest first, and settles what is left:
+    what was given up stays given up.
+    """
     invoice = note.invoice
     freed: list[Allocation] = []
     for allocation in reversed(standing_allocations(invoice=invoice)):
@@ -266,8 +268,8 @@ def _apply(note: CreditNote, *, actor: str, now: datetime) -> None:
         freed.append(allocation)
     settle(invoice=invoice, amount_krw=note.total_krw, actor=actor, now=now, credit_note=note, reason=note.number)
     for allocation in reversed(freed):
-        if allocation.source == Allocation.Source.WRITE_OFF or not invoice.due_krw:
-            continue
+        if not invoice.due_krw:
+            break
         settle(
             invoice=invoice,
             amount_krw=min(allocation.amount_krw, invoice.due_krw),

@@ -13,11 +13,11 @@ from django.test import Client
 from accounts.errors import DomainError
 from accounts.models import Customer, User
 from billing.audit import check_books
-from billing.errors import AlreadyDecided, InvoiceIsCredited, NotCreditable, SamePerson
+from billing.errors import AlreadyDecided, CreditNoteStands, InvoiceIsCredited, NotCreditable, SamePerson
 from billing.models import CreditNote, CreditNoteLine, Invoice, LedgerEntry, PriceCorrection
 from billing.selectors.corrections import correction_differences
 from billing.selectors.credit_notes import creditable_krw
-from billing.services.allocating import allocate_payment
+from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
 from billing.services.correcting import approve_correction, propose_correction
 from billing.services.crediting import issue_credit_note, reissue_invoice, void_invoice
 from billing.services.margins import set_margin
@@ -120,6 +120,31 @@ def test_a_partly_paid_invoice_is_settled_first(invoice: Invoice) -> None:
     payment.refresh_from_db()
     invoice.refresh_from_db()
     assert (invoice.status, invoice.due_krw, payment.unapplied_krw) == ("paid", 0, 188)
+    assert violations() == []
+
+
+def test_what_was_given_up_stays_given_up(invoice: Invoice) -> None:
+    """2,718: 1,718 paid, 1,000 given up. A note of 550 leaves 450 of the loss and nothing due."""
+    payment = pay(invoice.customer, invoice, 1718)
+    write_off_invoice(invoice=invoice, reason="수수료", actor=ACTOR, now=LATER)
+    credit(invoice, {1: 500})
+    invoice.refresh_from_db()
+    payment.refresh_from_db()
+    assert (invoice.status, invoice.due_krw, payment.unapplied_krw) == ("paid", 0, 0)
+    assert (balance("write_offs"), balance("receivable")) == (450, 0)
+    assert violations() == []
+
+
+def test_what_a_credit_note_settled_stays_settled(invoice: Invoice) -> None:
+    note = credit(invoice, {1: 500})
+    with pytest.raises(CreditNoteStands):
+        reverse_allocation(allocation=note.allocation, reason="x", actor=ACTOR, now=LATER)
+    desk = Client()
+    desk.force_login(User.objects.create_superuser("kim@operator.example"))
+    path = f"/admin/billing/allocation/{note.allocation.pk}/"
+    assert (
+        "reverse" not in desk.get(f"{path}change/").content.decode().partition("object-tools")[2].partition("</ul>")[0]
+    )
     assert violations() == []
 
 
