@@ -7,14 +7,25 @@ issued still reads the same. The constructor is the last check before paper: a d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
 from typing import Any
 
+from billing.frozen import (
+    DocumentError,
+    later,
+    list_of,
+    object_reader,
+    optional,
+    plain_members,
+    read_date,
+    read_decimal,
+    read_integer,
+    readers_of,
+)
 from catalog.money import exact_sum
 
 PARTY_KINDS = ("corporation", "sole_trader", "foreign")
@@ -29,23 +40,7 @@ LOCALES = ("ko", "en")
 
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
 _REGISTRATION_NO = re.compile(r"[0-9]{10}", re.ASCII)
-_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,60})?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-
-
-class DocumentError(ValueError):
-    """The content contradicts itself, or stored JSON is not a document. `field` names the culprit."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field = field
-        self.reason = reason
-
-
-def _later(default: Any) -> Any:
-    """A member that came after documents were stored: it is written only where it says more than its default."""
-    return field(default=default, metadata={"later": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,16 +97,16 @@ class DocumentLine:
     cost_usd: Decimal
     amount_krw: int
     #: Its own share of the selling price, where not all lines have the document's.
-    margin: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
+    margin: Decimal | None = later(None)  # noqa: RUF009 - a field, made once
     #: What the margin is reckoned on, and that in USD where it is not `cost_usd`.
-    basis: str = _later("catalog")
-    basis_usd: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
+    basis: str = later("catalog")
+    basis_usd: Decimal | None = later(None)  # noqa: RUF009 - a field, made once
     #: Exact won before margin, where lines sell on different terms and days have rates of their own.
-    before_margin_krw: Decimal | None = _later(None)  # noqa: RUF009 - a field, made once
-    promotion_krw: int = _later(0)
-    discount_krw: int = _later(0)
-    share: Decimal | None = _later(None)  # noqa: RUF009 - a field like those beside it
-    base_krw: int = _later(0)
+    before_margin_krw: Decimal | None = later(None)  # noqa: RUF009 - a field, made once
+    promotion_krw: int = later(0)
+    discount_krw: int = later(0)
+    share: Decimal | None = later(None)  # noqa: RUF009 - a field like those beside it
+    base_krw: int = later(0)
 
     @property
     def sold_usd(self) -> Decimal:
@@ -297,11 +292,11 @@ class InvoiceDocument:
     total_krw: int
     tax_invoice_deadline_on: date
     template_version: int
-    prepaid_krw: int = _later(0)
-    minimum_krw: int = _later(0)
-    minimums: tuple[MinimumPart, ...] = _later(())
+    prepaid_krw: int = later(0)
+    minimum_krw: int = later(0)
+    minimums: tuple[MinimumPart, ...] = later(())
     #: Without it VAT is a tenth.
-    zero_rate: ZeroRate | None = _later(None)  # noqa: RUF009 - a field, made once
+    zero_rate: ZeroRate | None = later(None)  # noqa: RUF009 - a field, made once
 
     def __post_init__(self) -> None:
         _require_member(self.locale, LOCALES, "locale")
@@ -406,7 +401,7 @@ class InvoiceDocument:
 
     def to_json(self) -> dict[str, Any]:
         """Plain members for a JSON column: decimals and dates as text, won and counts as integers."""
-        plain = _plain(self)
+        plain = plain_members(self)
         assert isinstance(plain, dict)
         return plain
 
@@ -520,7 +515,7 @@ class TopUpDocument:
 
     def to_json(self) -> dict[str, Any]:
         """As `InvoiceDocument.to_json`."""
-        plain = _plain(self)
+        plain = plain_members(self)
         assert isinstance(plain, dict)
         return plain
 
@@ -567,148 +562,44 @@ def _require_rate(value: Decimal, field: str) -> None:
         raise DocumentError(field, f"an exchange rate is positive, not {value}")
 
 
-# JSON, both ways. A stored document is read years later by other code, so reading accepts exactly what writing gives:
-# a missing, unknown or wrongly typed member is an error. Only what came later (`_later`) is its default where it is absent.
-
-Reader = Callable[[Any, str], Any]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | int):
-        return value
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, tuple):
-        return [_plain(member) for member in value]
-    if hasattr(value, "__dataclass_fields__"):
-        part: Any = type(value)
-        said = ((name, getattr(value, name), unsaid) for name, unsaid in _members(part))
-        return {name: _plain(member) for name, member, unsaid in said if unsaid is MISSING or member != unsaid}
-    return value
-
-
-@cache
-def _members(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """The members of a part of a document, each with the value that is left out."""
-    return tuple((member.name, member.default if _is_later(member) else MISSING) for member in fields(cls))
-
-
-def _is_later(member: Field[Any]) -> bool:
-    return bool(member.metadata.get("later"))
-
-
-def _text(raw: Any, where: str) -> str:
-    if not isinstance(raw, str):
-        raise DocumentError(where, "text expected")
-    return str(raw)
-
-
-def _integer(raw: Any, where: str) -> int:
-    if not isinstance(raw, int) or isinstance(raw, bool):
-        raise DocumentError(where, "integer expected")
-    return int(raw)
-
-
-def _decimal(raw: Any, where: str) -> Decimal:
-    if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
-        raise DocumentError(where, "decimal text expected")
-    return Decimal(raw)
-
-
-def _date(raw: Any, where: str) -> date:
-    if not isinstance(raw, str) or not _DATE.fullmatch(raw):
-        raise DocumentError(where, "date expected")
-    try:
-        return date.fromisoformat(raw)
-    except ValueError as error:
-        raise DocumentError(where, str(error)) from error
-
-
-def _optional(reader: Reader) -> Reader:
-    return lambda raw, where: None if raw is None else reader(raw, where)
-
-
-def _list_of(reader: Reader) -> Reader:
-    def read(raw: Any, where: str) -> tuple[Any, ...]:
-        if not isinstance(raw, list):
-            raise DocumentError(where, "list expected")
-        return tuple(reader(member, f"{where}[{index}]") for index, member in enumerate(raw))
-
-    return read
-
-
-def _object(cls: type[Any], readers: Mapping[str, Reader]) -> Reader:
-    later = {member.name for member in fields(cls) if _is_later(member)}
-
-    def read(raw: Any, where: str) -> Any:
-        if not isinstance(raw, Mapping):
-            raise DocumentError(where, "object expected")
-        if differing := (set(raw) ^ set(readers)) - (later - set(raw)):
-            raise DocumentError(where, f"members differ: {', '.join(sorted(differing))}")
-        return cls(**{name: reader(raw[name], f"{where}.{name}") for name, reader in readers.items() if name in raw})
-
-    return read
-
-
-def _readers_of(cls: type[Any], **special: Reader) -> dict[str, Reader]:
-    """A reader for each field: by its annotation, or the special one given."""
-    by_annotation: dict[str, Reader] = {"str": _text, "int": _integer, "Decimal": _decimal, "date": _date}
-    return {field.name: special.get(field.name) or by_annotation[str(field.type)] for field in fields(cls)}
-
-
-_PARTY = _object(Party, _readers_of(Party))
-_EXCHANGE = _object(
+_PARTY = object_reader(Party, readers_of(Party))
+_EXCHANGE = object_reader(
     ExchangeEvidence,
-    _readers_of(
+    readers_of(
         ExchangeEvidence,
-        rate=_optional(_decimal),
-        source_date=_optional(_date),
-        daily=_list_of(_object(DailyExchange, _readers_of(DailyExchange))),
+        rate=optional(read_decimal),
+        source_date=optional(read_date),
+        daily=list_of(object_reader(DailyExchange, readers_of(DailyExchange))),
     ),
 )
-_INVOICE = _object(
+_INVOICE = object_reader(
     InvoiceDocument,
-    _readers_of(
+    readers_of(
         InvoiceDocument,
         seller=_PARTY,
         buyer=_PARTY,
-        bank=_object(BankAccount, _readers_of(BankAccount)),
-        lines=_list_of(
-            _object(
+        bank=object_reader(BankAccount, readers_of(BankAccount)),
+        lines=list_of(
+            object_reader(
                 DocumentLine,
-                _readers_of(
+                readers_of(
                     DocumentLine,
-                    share=_optional(_decimal),
-                    margin=_optional(_decimal),
-                    basis_usd=_optional(_decimal),
-                    before_margin_krw=_optional(_decimal),
+                    share=optional(read_decimal),
+                    margin=optional(read_decimal),
+                    basis_usd=optional(read_decimal),
+                    before_margin_krw=optional(read_decimal),
                 ),
             )
         ),
-        margin=_optional(_decimal),
+        margin=optional(read_decimal),
         exchange=_EXCHANGE,
-        zero_rate=_optional(_object(ZeroRate, _readers_of(ZeroRate))),
-        minimums=_list_of(_object(MinimumPart, _readers_of(MinimumPart))),
+        zero_rate=optional(object_reader(ZeroRate, readers_of(ZeroRate))),
+        minimums=list_of(object_reader(MinimumPart, readers_of(MinimumPart))),
     ),
 )
-_TOP_UP = _object(
+_TOP_UP = object_reader(
     TopUpDocument,
-    _readers_of(TopUpDocument, bank=_object(BankAccount, _readers_of(BankAccount)), amount_krw=_optional(_integer)),
+    readers_of(
+        TopUpDocument, bank=object_reader(BankAccount, readers_of(BankAccount)), amount_krw=optional(read_integer)
+    ),
 )
-
-
-def plain_members(document: Any) -> dict[str, Any]:
-    """A document's members for a JSON column, for documents that stand in modules of their own."""
-    plain = _plain(document)
-    assert isinstance(plain, dict)
-    return plain
-
-
-def reader_of(cls: type[Any], *, parts: Mapping[str, type[Any]], lists: Mapping[str, type[Any]]) -> Reader:
-    """What reads such a document back: `parts` are members that are one dataclass, `lists` tuples of one."""
-    special = {name: _object(part, _readers_of(part)) for name, part in parts.items()}
-    special |= {name: _list_of(_object(part, _readers_of(part))) for name, part in lists.items()}
-    special |= {member.name: _optional(_date) for member in fields(cls) if member.type == "date | None"}
-    return _object(cls, _readers_of(cls, **special))

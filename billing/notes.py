@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from billing.documents import LOCALES, DocumentError, Party, plain_members, reader_of
+from billing.documents import LOCALES, Party
+from billing.frozen import DocumentError, plain_members, reader_of
 
 #: 수정사유 of an amended tax invoice: all that the national form knows.
 AMENDMENT_CODES = ("01", "02", "03", "04", "05", "06")

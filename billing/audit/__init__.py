@@ -19,7 +19,8 @@ from billing.audit.money import (
 )
 from billing.audit.terms import lines_sell_on_their_terms
 from billing.audit.zero_rates import zero_rates_have_evidence
-from billing.documents import DocumentError, InvoiceDocument
+from billing.documents import InvoiceDocument
+from billing.frozen import DocumentError
 from billing.models import Invoice
 from catalog.money import Rounding, round_won, vat_won
 from usage.audit import CheckResult, check_usage

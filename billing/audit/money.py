@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-from billing.documents import DocumentError
+from billing.frozen import DocumentError
 from billing.notes import CreditNoteDocument
 
 _PAYMENTS = """

@@ -14,8 +14,8 @@ from accounts.errors import DomainError, InvalidInput
 from accounts.services import add_tax_profile
 from billing.adapters.tax_sandbox import Behaviour
 from billing.audit import check_books
-from billing.documents import DocumentError
 from billing.errors import NotCreditable, TaxOriginalNotIssued
+from billing.frozen import DocumentError
 from billing.models import CreditNote, CreditNotePdf, Delivery, Invoice, InvoiceVoid, SandboxTaxDocument, TaxInvoice
 from billing.notes import CreditNoteDocument
 from billing.pdf import credit_note_html

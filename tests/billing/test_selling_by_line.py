@@ -16,7 +16,8 @@ from pypdf import PdfReader
 
 from accounts.models import Customer
 from billing.audit import check_books
-from billing.documents import DocumentError, DocumentLine, InvoiceDocument
+from billing.documents import DocumentLine, InvoiceDocument
+from billing.frozen import DocumentError
 from billing.margins import Basis
 from billing.models import BillingDraft, Invoice, InvoiceLine
 from billing.pdf import render_invoice

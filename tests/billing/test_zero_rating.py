@@ -12,7 +12,8 @@ from accounts.errors import Conflict, InvalidInput
 from accounts.models import AuditEntry, Customer
 from accounts.services import add_tax_profile
 from billing.adapters.registry import tax_provider
-from billing.documents import DocumentError, InvoiceDocument
+from billing.documents import InvoiceDocument
+from billing.frozen import DocumentError
 from billing.models import Invoice, TaxInvoice, ZeroRating
 from billing.pdf import invoice_html
 from billing.selectors.balances import account_balances

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 
-from billing.documents import DocumentError
+from billing.frozen import DocumentError
 from billing.mail import credit_note_email, invoice_email, note_attachment_name, void_email
 from billing.models import InvoiceVoid
 from billing.notes import CreditedLine, CreditNoteDocument

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from billing.documents import DailyExchange, DocumentError, ExchangeEvidence, InvoiceDocument
+from billing.documents import DailyExchange, ExchangeEvidence, InvoiceDocument
+from billing.frozen import DocumentError
 from catalog.money import Rounding, exact_sum
 from tests.documents.samples import (
     CORPORATION,
