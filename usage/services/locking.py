@@ -15,15 +15,17 @@ from django.db import connection
 CUSTOMER_MONTHS = 1
 
 
-#: What `share_customers` says, for a writer that has more to say at once; `customer_ids` come in ascending order, so that
-#: two writers and a close never wait in a circle. The first key is CUSTOMER_MONTHS.
-SHARE_CUSTOMERS = "SELECT pg_advisory_xact_lock_shared(1, id::int) FROM unnest(%(customer_ids)s::bigint[]) AS id"
-
-
 def share_customers(customer_ids: Iterable[int]) -> None:
-    """Hold these customers' months against a close until the transaction ends; writers do not wait for each other."""
+    """Hold these customers' months against a close until the transaction ends; writers do not wait for each other.
+
+    In ascending order, so that two writers and a close never wait in a circle. The statement that stores events does the
+    same by itself (migration 0011).
+    """
     with connection.cursor() as cursor:
-        cursor.execute(SHARE_CUSTOMERS, {"customer_ids": sorted(set(customer_ids))})
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock_shared(%s, id::int) FROM unnest(%s::bigint[]) AS id",
+            [CUSTOMER_MONTHS, sorted(set(customer_ids))],
+        )
 
 
 def hold_customers(customer_ids: Iterable[int]) -> None:

@@ -1,4 +1,6 @@
-"""Month partitions of the event table: made on demand by whoever stores, and ahead of time by a beat task."""
+"""Month partitions of the event table, made ahead of time by a beat task; the statement that stores events makes what is
+missing by itself (migration 0011).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ MONTHS_AHEAD = 3
 def ensure_partitions(months: Iterable[BillingMonth]) -> None:
     """Make the partitions of these KST months where they are missing.
 
-    Call it outside the transaction that stores events: making one is rare, and nobody then waits for a whole batch.
+    Call it before a transaction that is long: nobody then waits for all of it.
     """
     with connection.cursor() as cursor:
         cursor.execute(
