@@ -69,6 +69,10 @@ class Customer(models.Model):
         DAILY = "daily", _("each day's rate")
         FIXED = "fixed", _("contract rate")
 
+    class Currency(models.TextChoices):
+        KRW = "KRW", _("won (KRW)")
+        USD = "USD", _("US dollars (USD)")
+
     class Rounding(models.TextChoices):
         HALF_UP = "half_up", _("round half up")
         DOWN = "down", _("round down")
@@ -87,6 +91,10 @@ class Customer(models.Model):
     fixed_rate_krw_per_usd = models.DecimalField(
         _("contract rate (KRW per USD)"), max_digits=12, decimal_places=4, null=True, blank=True
     )
+    #: What the amounts of its invoices are read in, and may be paid in. The won are the legal amounts in either.
+    invoice_currency = models.CharField(
+        _("invoice currency"), max_length=3, choices=Currency.choices, default=Currency.KRW, db_default=Currency.KRW
+    )
     rounding = models.CharField(_("rounding"), max_length=8, choices=Rounding.choices, default=Rounding.HALF_UP)
     payment_due_days = models.PositiveSmallIntegerField(_("days to pay"), default=15)
     #: Slugs of providers and ids of models that the customer may call. NULL sets no limit, an empty list allows nothing.
@@ -104,10 +112,20 @@ class Customer(models.Model):
                 condition=Q(exchange_rule="fixed", fixed_rate_krw_per_usd__isnull=False, fixed_rate_krw_per_usd__gt=0)
                 | (~Q(exchange_rule="fixed") & Q(fixed_rate_krw_per_usd__isnull=True)),
             ),
+            models.CheckConstraint(
+                # A month of many rates has none at which its dollars could be paid.
+                name="customer_is_invoiced_in_dollars_at_one_rate",
+                condition=Q(invoice_currency="KRW") | (Q(invoice_currency="USD") & ~Q(exchange_rule="daily")),
+            ),
         ]
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def is_currency_fit(self) -> bool:
+        """Whether there is one rate for the dollars of an invoice, where it is to have some."""
+        return self.invoice_currency == self.Currency.KRW or self.exchange_rule != self.ExchangeRule.DAILY
 
     def may_call(self, *, provider: str, model_id: str) -> bool:
         """Whether the contract covers a model, named by its provider's slug and its own id."""
@@ -200,6 +218,8 @@ class SellerProfile(BusinessIdentity):
     bank_name = models.CharField(_("bank"), max_length=30)
     bank_account_no = models.CharField(_("account no."), max_length=30)
     bank_account_holder = models.CharField(_("account holder"), max_length=70)
+    #: Bank, SWIFT code and number, as an invoice in dollars says them; empty where dollars are not received.
+    bank_account_usd = models.CharField(_("US dollar account"), max_length=150, blank=True, default="", db_default="")
     valid_from = models.DateField(_("valid from"), unique=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     created_by = models.CharField(_("created by"), max_length=200)

@@ -159,6 +159,8 @@ def create_customer(*, slug: str, name: str, actor: str, **policy: Any) -> Custo
         raise InvalidInput(
             "a contract rate above 0 stands exactly under the fixed rule", field="fixed_rate_krw_per_usd"
         )
+    if not customer.is_currency_fit:
+        raise InvalidInput("an invoice in dollars needs one rate, not one for each day", field="invoice_currency")
     try:
         with transaction.atomic():
             customer.save()

@@ -3,7 +3,8 @@
 Python's default decimal context rounds silently at 28 digits, and catalog prices alone have 23 decimals. So
 sums and products of `Decimal` go through `EXACT`, which raises instead of rounding, and everything that
 divides goes through `Fraction`. The only functions that round amounts are `round_won` and `vat_won`, in one of the
-two stored policies, and for bounds, which are never billed, `round_up`.
+two stored policies, `round_usd_cents` for what an invoice says in dollars, and for bounds, which are never billed,
+`round_up` and `round_down`.
 """
 
 import re
@@ -89,6 +90,11 @@ def round_won(amount: Fraction, rounding: Rounding) -> int:
 def vat_won(supply_krw: int, rounding: Rounding) -> int:
     """VAT on a supply amount that is already whole won: one tenth, rounded by the same stored policy."""
     return round_won(Fraction(supply_krw, VAT_DIVISOR), rounding)
+
+
+def round_usd_cents(amount: Fraction) -> Decimal:
+    """US dollars to the cent, a half away from zero; always with two places: Decimal("1.20")."""
+    return EXACT.scaleb(Decimal(round_won(amount * 100, Rounding.HALF_UP)), -2)
 
 
 def round_up(amount: Fraction, *, decimals: int = 0) -> Decimal:

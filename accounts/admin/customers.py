@@ -22,11 +22,19 @@ if TYPE_CHECKING:
 #: (text, URL name of a list that has a `CustomerFilter`): what a customer's page leads to. Higher apps add their lists.
 CUSTOMER_LINKS: list[tuple[Text, str]] = [(_("API keys"), "admin:accounts_apikey_changelist")]
 
-TERMS = ("status", "locale", "exchange_rule", "fixed_rate_krw_per_usd", "rounding", "payment_due_days")
+TERMS = (
+    "status",
+    "locale",
+    "exchange_rule",
+    "fixed_rate_krw_per_usd",
+    "invoice_currency",
+    "rounding",
+    "payment_due_days",
+)
 
 
 class TermsForm(forms.ModelForm):
-    """The contract's terms; the rate belongs to the fixed rule and to no other."""
+    """The contract's terms; the rate belongs to the fixed rule and to no other, dollars to the rules of one rate."""
 
     class Meta:
         model = Customer
@@ -40,6 +48,11 @@ class TermsForm(forms.ModelForm):
             self.add_error("fixed_rate_krw_per_usd", _("The contract rate rule needs a rate above 0."))
         if not is_fixed and rate is not None:
             self.add_error("fixed_rate_krw_per_usd", _("Only the contract rate rule has a rate."))
+        in_dollars = terms.get("invoice_currency") == Customer.Currency.USD
+        if in_dollars and terms.get("exchange_rule") == Customer.ExchangeRule.DAILY:
+            text = _("An invoice in dollars needs one rate for the month, not one for each day.")
+            is_older = "invoice_currency" not in self.changed_data
+            self.add_error("exchange_rule" if is_older else "invoice_currency", text)
         return terms
 
 
@@ -71,7 +84,7 @@ class CustomerAdmin(ServiceAddMixin, OperatorAdmin):
     add_form = NewCustomerForm
     add_note = _("The slug stands in addresses and events and is never changed.")
     list_display = ("slug", "name", "status", "exchange_rule", "fixed_rate_krw_per_usd", "rounding", "created_at")
-    list_filter = ("status", "exchange_rule", "locale")
+    list_filter = ("status", "exchange_rule", "invoice_currency", "locale")
     search_fields = ("slug", "name", "tax_profiles__registration_no")
     readonly_fields = ("slug", "created_at")
     fields = ("slug", "name", *TERMS, "created_at", "reason")

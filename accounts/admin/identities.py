@@ -66,7 +66,7 @@ class TaxProfileForm(IdentityForm):
 
 class SellerProfileForm(IdentityForm):
     model = SellerProfile
-    asked = ("valid_from", *PARTY, "phone", "bank_name", "bank_account_no", "bank_account_holder")
+    asked = ("valid_from", *PARTY, "phone", "bank_name", "bank_account_no", "bank_account_holder", "bank_account_usd")
 
 
 @admin.display(description=_("business registration no."), ordering="registration_no")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Customer
+from billing.dollars import outstanding_usd
 from billing.models.contracts import MarginRule
 from usage.models import BillingPeriod, exact_usd
 
+_HALF_A_CENT = Decimal("0.005")
+
 
 class Invoice(models.Model):
-    """One customer's bill for one KST month. Amounts are whole won.
+    """One customer's bill for one KST month. Amounts are whole won; an invoice in dollars says them in dollars as well.
 
     `document` is the whole content as issued (`billing.documents.InvoiceDocument`): parties, lines, rate, margin, rounding.
     Once issued, the database lets only `status` and `allocated_krw` move: to void by hand while nothing is allocated,
@@ -55,6 +60,17 @@ class Invoice(models.Model):
     supply_krw = models.BigIntegerField(_("supply (KRW)"))
     vat_krw = models.BigIntegerField(_("VAT (KRW)"))
     total_krw = models.BigIntegerField(_("total (KRW)"))
+    #: What the amounts are read in. The dollars are the won at the one rate, to the cent; null on an invoice in won.
+    currency = models.CharField(
+        _("currency"),
+        max_length=3,
+        choices=Customer.Currency.choices,
+        default=Customer.Currency.KRW,
+        db_default=Customer.Currency.KRW,
+    )
+    supply_usd = models.DecimalField(_("supply (USD)"), max_digits=20, decimal_places=2, null=True, blank=True)
+    vat_usd = models.DecimalField(_("VAT (USD)"), max_digits=20, decimal_places=2, null=True, blank=True)
+    total_usd = models.DecimalField(_("total (USD)"), max_digits=20, decimal_places=2, null=True, blank=True)
     #: Kept by a trigger on allocations; the invoice is paid exactly when it equals the total.
     allocated_krw = models.BigIntegerField(_("settled (KRW)"), default=0, db_default=0, editable=False)
     document = models.JSONField(_("document"), null=True, blank=True)
@@ -120,6 +136,23 @@ class Invoice(models.Model):
                 condition=Q(exchange_rule="daily", exchange_rate__isnull=True)
                 | (~Q(exchange_rule="daily") & Q(exchange_rate__isnull=False, exchange_rate__gt=0)),
             ),
+            models.CheckConstraint(
+                name="invoice_has_dollars_exactly_in_dollars",
+                condition=Q(currency="KRW", supply_usd__isnull=True, vat_usd__isnull=True, total_usd__isnull=True)
+                | Q(
+                    currency="USD",
+                    supply_usd__isnull=False,
+                    vat_usd__isnull=False,
+                    total_usd__isnull=False,
+                    total_usd=F("supply_usd") + F("vat_usd"),
+                    # Each is its won at the rate, within half a cent.
+                    exchange_rate__isnull=False,
+                    supply_krw__gte=(F("supply_usd") - _HALF_A_CENT) * F("exchange_rate"),
+                    supply_krw__lt=(F("supply_usd") + _HALF_A_CENT) * F("exchange_rate"),
+                    vat_krw__gte=(F("vat_usd") - _HALF_A_CENT) * F("exchange_rate"),
+                    vat_krw__lt=(F("vat_usd") + _HALF_A_CENT) * F("exchange_rate"),
+                ),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -129,6 +162,13 @@ class Invoice(models.Model):
     def due_krw(self) -> int:
         """What is still to be paid."""
         return 0 if self.status == self.Status.VOID else self.total_krw - self.allocated_krw
+
+    @property
+    def due_usd(self) -> Decimal | None:
+        """That in dollars; None on an invoice in won."""
+        if self.total_usd is None:
+            return None
+        return outstanding_usd(outstanding_krw=self.due_krw, total_krw=self.total_krw, total_usd=self.total_usd)
 
 
 class InvoiceLine(models.Model):

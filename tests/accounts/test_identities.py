@@ -105,3 +105,18 @@ def test_an_email_address_is_one_user_whatever_its_case() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         User.objects.create_user("kim@gaon.example", "long enough words")
     assert User.objects.get_by_natural_key("KIM@gaon.example").check_password("long enough words")
+
+
+def test_dollars_are_invoiced_at_one_rate() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        create_customer(slug="x", name="x", actor="t", exchange_rule="daily", invoice_currency="USD")
+    assert refusal.value.field == "invoice_currency"
+    with pytest.raises(InvalidInput) as refusal:
+        create_customer(slug="x", name="x", actor="t", invoice_currency="EUR")
+    assert refusal.value.field == "invoice_currency"
+    made = create_customer(slug="x", name="x", actor="t", invoice_currency="USD")
+    fixed = {"exchange_rule": "fixed", "fixed_rate_krw_per_usd": Decimal(1400)}
+    create_customer(slug="y", name="y", actor="t", invoice_currency="USD", **fixed)
+    assert create_customer(slug="z", name="z", actor="t").invoice_currency == "KRW"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Customer.objects.filter(pk=made.pk).update(exchange_rule="daily")

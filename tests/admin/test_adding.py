@@ -74,7 +74,13 @@ def test_an_ingest_key_belongs_to_nobody(root: Client, house: House) -> None:
 
 
 # -- Customers and identities ------------------------------------------------------------------------------------------
-TERMS = {"status": "active", "locale": "ko", "rounding": "half_up", "payment_due_days": "15"}
+TERMS = {
+    "status": "active",
+    "locale": "ko",
+    "invoice_currency": "KRW",
+    "rounding": "half_up",
+    "payment_due_days": "15",
+}
 
 
 def test_a_customer_is_added_and_its_terms_are_changed_with_a_reason(root: Client, house: House) -> None:
@@ -88,6 +94,9 @@ def test_a_customer_is_added_and_its_terms_are_changed_with_a_reason(root: Clien
     assert errors(add(root, "accounts_customer", **new, fixed_rate_krw_per_usd="1400")) == {
         "fixed_rate_krw_per_usd": ["Only the contract rate rule has a rate."]
     }
+    daily = {"exchange_rule": "daily", "invoice_currency": "USD"}
+    one_rate = ["An invoice in dollars needs one rate for the month, not one for each day."]
+    assert errors(add(root, "accounts_customer", **new | daily)) == {"invoice_currency": one_rate}
     assert add(root, "accounts_customer", **new).status_code == 302
     dasan = Customer.objects.get(slug="dasan")
     assert last_audit() == (house.root.email, "create_customer", "accounts.customer", "")
@@ -113,6 +122,13 @@ def test_a_customer_is_added_and_its_terms_are_changed_with_a_reason(root: Clien
     assert entry.data["message"][-1] == {
         "values": {"exchange_rule": ["month_end", "fixed"], "fixed_rate_krw_per_usd": [None, "1400"]}
     }
+
+    assert root.post(page, {**terms, "reason": "달러 청구", "invoice_currency": "USD"}).status_code == 302
+    dasan.refresh_from_db()
+    assert dasan.invoice_currency == "USD"
+    no_rate = {"exchange_rule": "daily", "fixed_rate_krw_per_usd": "", "invoice_currency": "USD"}
+    refused = root.post(page, {**terms, **no_rate, "reason": "일별 환율"})
+    assert refused.context["adminform"].form.errors == {"exchange_rule": one_rate}
 
 
 def test_a_tax_profile_is_a_new_version_and_its_number_is_checked(root: Client, house: House) -> None:

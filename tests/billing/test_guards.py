@@ -182,3 +182,35 @@ def test_an_issued_invoice_may_be_voided_and_then_stays_void(issued: Invoice) ->
 def test_a_partition_made_later_is_guarded_as_well(issued: Invoice) -> None:
     use(issued.customer, DOLLAR, at="2026-11-01T12:00:00+09:00", now=NOW)
     refused("DELETE FROM usage_event_2026_11")
+
+
+_IN_DOLLARS = (
+    "INSERT INTO billing_invoice (customer_id, period_id, month, status, locale, cost_usd, exchange_rule, exchange_rate,"
+    " exchange_evidence, margin, rounding, supply_krw, vat_krw, total_krw, created_at, currency, supply_usd, vat_usd,"
+    " total_usd) SELECT customer_id, period_id, '2020-01-01', 'draft', locale, cost_usd, 'fixed', 1400,"
+    " exchange_evidence, margin, rounding, 1647, 165, 1812, created_at, {} FROM billing_invoice"
+)
+
+
+@pytest.mark.parametrize(
+    "dollars",
+    [
+        "'KRW', 1.18, 0.12, 1.30",
+        "'USD', NULL, NULL, NULL",
+        "'USD', 1.18, 0.12, NULL",
+        "'USD', 1.18, 0.12, 1.29",
+        "'USD', 1.17, 0.12, 1.29",
+        "'USD', 1.18, 0.11, 1.29",
+        "'EUR', 1.18, 0.12, 1.30",
+    ],
+)
+def test_dollars_that_are_not_the_won_are_refused(issued: Invoice, dollars: str) -> None:
+    refused(_IN_DOLLARS.format(dollars), code=CHECK)
+
+
+def test_dollars_that_are_the_won_stand_and_never_change(issued: Invoice) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_IN_DOLLARS.format("'USD', 1.18, 0.12, 1.30"))
+    refused(
+        "UPDATE billing_invoice SET currency = 'USD', supply_usd = 1, vat_usd = 0, total_usd = 1 WHERE status = 'issued'"
+    )
