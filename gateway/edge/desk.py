@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
 
 from gateway.calls import Admission, Answering, Caller, CallRefused, CallRequest, Outcome, Settled
 from gateway.services.admitting import admit_calls
@@ -28,6 +28,7 @@ from gateway.services.upstreams import usable_targets
 from gateway.spool import Spool, spool_path
 from gateway.upstreams import Pool, Target
 from usage.services.grouping import GroupCommitter
+from usage.services.reconnecting import on_a_live_connection
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ class Desk:
             pass  # not in memory: the database is asked, and not from this thread
         try:
             return await self._apart(lambda: find_caller(key_text, now=_now()))
-        except AnyDatabaseError:
+        except AnyDatabaseError as error:
+            logger.error("looking for a key failed: %s", _said(error))
             raise away() from None
 
     async def admit(self, request: CallRequest) -> Admission:
@@ -123,7 +125,7 @@ class Desk:
             async with asyncio.timeout(ADMIT_SECONDS):
                 answer = await self._admitting.submit(request)
         except (AnyDatabaseError, TimeoutError) as error:
-            logger.error("admission failed: %s", type(error).__name__)
+            logger.error("admission failed: %s", _said(error))
             raise away() from None
         if isinstance(answer, CallRefused):
             raise answer
@@ -137,7 +139,7 @@ class Desk:
                 await self._settling.submit(_Ended(outcome, self._under_way.get(outcome.call_id)))
         except Exception as error:
             # A group fails as a whole; the spool takes each of its calls, and they are tried again one by one.
-            logger.error("call %s goes to the spool: %s", outcome.call_id, type(error).__name__)
+            logger.error("call %s goes to the spool: %s", outcome.call_id, _said(error))
             try:
                 await asyncio.to_thread(self._spool.append, outcome)
             except OSError as full:
@@ -156,16 +158,8 @@ class Desk:
         await self._apart(lambda: drain_spool(path=self._spool.path, now=_now()))
 
     async def _apart(self, work: Callable[[], T]) -> T:
-        """Run database work in the chores' thread; a connection that broke is not used again."""
-
-        def run() -> T:
-            try:
-                return _twice(work)
-            except AnyDatabaseError:
-                connections.close_all()
-                raise
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        """Run database work in the chores' thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, on_a_live_connection, work)
 
 
 def away() -> CallRefused:
@@ -180,16 +174,7 @@ def _admit(requests: Sequence[CallRequest]) -> list[Admission | CallRefused]:
 def _settle(ended: Sequence[_Ended]) -> list[Settled]:
     outcomes = [one.outcome for one in ended]
     requests = {one.request.call_id: one.request for one in ended if one.request is not None}
-    return _twice(lambda: settle_calls(outcomes, requests=requests, now=_now()))
-
-
-def _twice(work: Callable[[], T]) -> T:
-    """Do what may be repeated; once more, over a new connection, where the kept one turns out to be dead."""
-    try:
-        return work()
-    except (OperationalError, InterfaceError):
-        connections.close_all()
-        return work()
+    return on_a_live_connection(lambda: settle_calls(outcomes, requests=requests, now=_now()))
 
 
 async def _again_and_again(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
@@ -202,7 +187,12 @@ async def _tolerantly(chore: Callable[[], Awaitable[None]]) -> None:
     try:
         await chore()
     except Exception as error:
-        logger.error("%s failed: %s", getattr(chore, "__name__", "a chore"), type(error).__name__)
+        logger.error("%s failed: %s", getattr(chore, "__name__", "a chore"), _said(error))
+
+
+def _said(error: Exception) -> str:
+    """What may stand in a log: the kind of error and the database's code, never its text, which can quote a row."""
+    return f"{type(error).__name__} {getattr(error.__cause__, 'sqlstate', None) or ''}".rstrip()
 
 
 def _now() -> datetime:

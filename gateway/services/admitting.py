@@ -17,7 +17,7 @@ from math import floor
 from typing import NamedTuple
 
 import orjson
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from billing.models import SpendingTerm
 from billing.services.spending import refresh_spending
@@ -26,11 +26,13 @@ from gateway.calls import Admission, CallRefused, CallRequest, storable
 from gateway.selectors import current_offers
 from gateway.services.callers import unauthorized
 from gateway.services.planning import Plan, plan_call
+from usage.services.reconnecting import is_cut_off, on_a_live_connection
 
 #: For how long a call is its gateway's without a sign of life (`gateway.services.leasing`).
 LEASE = timedelta(seconds=60)
 _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})
+_HELD = "SELECT call_id FROM gateway_call WHERE call_id = ANY (%s)"
 _ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s::jsonb)"
 _REFRESH_SECONDS = 10.0
 #: For how long a process believes that terms of models have not changed while the general factor has not.
@@ -74,7 +76,7 @@ def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admis
 
     Raises OperationalError when the database is away; nothing is held then.
     """
-    offers = current_offers()
+    offers = on_a_live_connection(current_offers)
     answers: dict[int, Admission | CallRefused] = {}
     asked: list[_Asked] = []
     for place, request in enumerate(requests):
@@ -103,21 +105,47 @@ def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admis
 
 
 def _ask(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
-    _know_terms({one.request.caller.customer_id for one in asked})
+    on_a_live_connection(lambda: _know_terms({one.request.caller.customer_id for one in asked}))
     for one in asked:
         customer_id = one.request.caller.customer_id
         one.factor = one.plan.factor(_factors.get(customer_id), _terms[customer_id][1])
         one.hold_krw = one.plan.hold_krw(one.factor)
-    body = orjson.dumps([_row(one) for one in asked]).decode()
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(_ADMIT, [now, now + LEASE, body])
-                return {row[0]: _Verdict(*row) for row in cursor.fetchall()}
-        except OperationalError as error:
+            return _verdicts(asked, now)
+        except (OperationalError, InterfaceError) as error:
+            if is_cut_off():
+                return _ask_again(asked, now)
             if attempt == _ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRIED:
                 raise
     raise AssertionError("unreachable")
+
+
+def _ask_again(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
+    """The verdicts over a new connection, after the old one was cut off: perhaps before it was asked, perhaps after the
+    holds were taken and before anybody heard of it.
+    """
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, [[one.request.call_id for one in asked]])
+        held = {row[0] for row in cursor.fetchall()}
+    verdicts = {one.place: _admitted(one) for one in asked if one.request.call_id in held}
+    if unheard := [one for one in asked if one.place not in verdicts]:
+        verdicts |= _verdicts(unheard, now)
+    return verdicts
+
+
+def _verdicts(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
+    body = orjson.dumps([_row(one) for one in asked]).decode()
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMIT, [now, now + LEASE, body])
+        return {row[0]: _Verdict(*row) for row in cursor.fetchall()}
+
+
+def _admitted(one: _Asked) -> _Verdict:
+    """The verdict on a call whose hold is there; how much of its limits is left went with the lost answer."""
+    factor = _factors.get(one.request.caller.customer_id)
+    return _Verdict(one.place, "admitted", None, factor, None, None, None, None, None, None)
 
 
 def _know_terms(customer_ids: Iterable[int]) -> None:

@@ -6,14 +6,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import connection, connections
-from psycopg import sql
+from django.db import connections
 from pytest_django import Settings
 
 from accounts.models import Customer
@@ -39,6 +36,7 @@ from tests.gateway.gate import (
 from tests.gateway.money import forget
 from tests.gateway.shop import new_customer
 from tests.gateway.site import Site
+from tests.outages import database_away
 
 EVENT = Metered(MODEL, SERVED, 11, 7, "0.00001675")
 SLOW = [content("he"), 0.15, content("llo", finish="stop"), 0.15, USAGE_CHUNK, DONE]
@@ -206,23 +204,6 @@ def test_a_call_that_waited_for_its_first_byte_is_left_to_the_sweep(caller: tupl
     call = call_of(customer)
     assert (call.status, call.error_code) == ("open", "interrupted")
     assert call.lease_until <= call.finished_at or call.instance == ""
-
-
-@contextlib.contextmanager
-def database_away() -> Iterator[None]:
-    """Nobody gets in, and everybody is thrown out."""
-    settings = connection.settings_dict
-    server = {"host": settings["HOST"], "port": settings["PORT"] or None, "user": settings["USER"]}
-    name = sql.Identifier(settings["NAME"])
-    with psycopg.connect(**server, password=settings["PASSWORD"] or None, dbname="postgres", autocommit=True) as admin:
-        admin.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(name))
-        try:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [settings["NAME"]]
-            )
-            yield
-        finally:
-            admin.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true").format(name))
 
 
 def test_while_the_database_is_away_calls_wait_on_disk_and_new_ones_are_sent_away(

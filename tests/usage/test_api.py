@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from accounts.services import create_api_key, revoke_api_key
+from tests.outages import database_away, throw_everybody_out
 from tests.usage.asgi import Answer, call
 from tests.usage.factories import ACTOR, NOW, counted, customer, event, line, model, violations
 from usage.api.bodies import MAX_BODY_IN_MEMORY_BYTES
@@ -268,6 +270,33 @@ def test_what_nobody_foresaw_is_logged_and_says_nothing(
     assert "a secret detail" in caplog.text
 
 
+def test_connections_that_were_cut_are_not_the_senders_trouble(sender: Sender, edge: IngestEdge) -> None:
+    large = json.dumps([event(f"batch-{number}") for number in range(60)]).encode()
+    for turn in range(3):
+        assert sender.post(line(f"few-{turn}"))[1]["accepted"] == 1
+        assert sender.post(large)[1]["accepted"] == (60 if turn == 0 else 0)
+        throw_everybody_out()
+    # A key that this process has not met, in a thread whose connection is dead.
+    newcomer = create_api_key(customer=None, name="second", actor=ACTOR).secret
+    throw_everybody_out()
+    assert Sender(edge, newcomer).post(line("last"))[1]["accepted"] == 1
+    assert counted("usage_event") == (64,)
+
+
+def test_a_database_that_is_away_is_a_503_and_the_same_body_counts_once_later(sender: Sender) -> None:
+    assert sender.post(line("before"))[1]["accepted"] == 1
+    large = json.dumps([event(f"batch-{number}") for number in range(60)]).encode()
+    connection.close()
+    with database_away():
+        refused = [sender.answer(line("meanwhile")), sender.answer(large)]
+    for answer in refused:
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert json.loads(answer.content)["code"] == "service_unavailable"
+    assert sender.post(line("meanwhile"))[1]["accepted"] == 1
+    assert sender.post(large)[1]["accepted"] == 60
+    assert counted("usage_event") == (62,)
+
+
 def test_the_site_itself_sends_events_to_the_edge(secret: str) -> None:
     headers = {"Authorization": f"Bearer {secret}"}
     client = Client()
@@ -283,7 +312,7 @@ def test_the_openapi_document_describes_it() -> None:
     schema = SchemaGenerator().get_schema(request=None, public=True)
     post = schema["paths"][PATH]["post"]
     assert set(post["requestBody"]["content"]) == {JSON, NDJSON}
-    assert set(post["responses"]) == {"200", "400", "401", "403", "413", "415"}
+    assert set(post["responses"]) == {"200", "400", "401", "403", "413", "415", "503"}
     assert post["requestBody"]["content"][JSON]["schema"]["type"] == "array"
     fields = schema["components"]["schemas"]["UsageEventDocument"]
     assert set(fields["properties"]) == set(event()) | {"api_key", "requested_model", "app", "flags"}

@@ -118,6 +118,7 @@ _PROBLEMS = {
     403: "permission_denied: not an ingest key",
     413: "payload_too_large: more than 16 MB, packed or unpacked, or more than 10,000 events",
     415: "unsupported_media_type",
+    503: "service_unavailable: the database is away; the same body may be sent again",
 }
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import connections
+from django.db import InterfaceError, OperationalError
 from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 from django.utils.http import parse_header_parameters
@@ -31,6 +31,7 @@ from usage.errors import PayloadTooLarge, UnsupportedMedia
 from usage.services.grouping import GroupCommitter
 from usage.services.ingesting import MAX_BATCH_EVENTS, ItemResult, count_by_status, ingest_events
 from usage.services.reading import json_items
+from usage.services.reconnecting import on_a_live_connection
 
 PATH = "/billing/v1/usage/events"
 JSON, NDJSON = "application/json", "application/x-ndjson"
@@ -122,6 +123,10 @@ class IngestEdge:
             status, content = error.http_status, _problem(error.http_status, error.code, error.message, error.field)
         except SenderGone:
             return
+        except (OperationalError, InterfaceError) as error:
+            logger.error("events cannot be stored: %s", type(error).__name__)
+            status = 503
+            content = _problem(503, "service_unavailable", "The database is away; send the same again later.", None)
         except Exception:
             logger.exception("unforeseen error while taking in events")
             status = 500
@@ -134,6 +139,8 @@ class IngestEdge:
         ]
         if status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
+        if status == 503:
+            headers.append((b"retry-after", b"5"))
         if settings.SECURE_HSTS_SECONDS:
             headers.append((b"strict-transport-security", f"max-age={settings.SECURE_HSTS_SECONDS}".encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -231,7 +238,7 @@ class _Head:
 
 # -- In threads --------------------------------------------------------------------------------------------------------
 def _authenticate(secret: str, now: datetime) -> ApiKey:
-    key = authenticate_api_key(secret, at=now)
+    key = on_a_live_connection(lambda: authenticate_api_key(secret, at=now))
     if key is None:
         raise _key_refused()
     return key
@@ -239,6 +246,10 @@ def _authenticate(secret: str, now: datetime) -> ApiKey:
 
 def _store_together(requests: Sequence[_Sent]) -> list[bytes | DomainError]:
     """Store what several requests sent in one transaction; each gets its own answer."""
+    return on_a_live_connection(lambda: _stored_together(requests))
+
+
+def _stored_together(requests: Sequence[_Sent]) -> list[bytes | DomainError]:
     now = timezone.now()
     usable = _usable_keys({request.key.pk for request in requests}, now)
     taken = [list(request.lines) if request.key.pk in usable else [] for request in requests]
@@ -256,20 +267,15 @@ def _store_together(requests: Sequence[_Sent]) -> list[bytes | DomainError]:
 
 def _store_batch(key: ApiKey, body: Body, is_ndjson: bool, helpers: Executor | None) -> bytes:
     """Store one larger request."""
-    try:
+
+    def store() -> bytes:
         now = timezone.now()
         if not _usable_keys({key.pk}, now):
             raise _key_refused()
         lines = _lines(body, is_ndjson)
         return _answer(ingest_events(lines=lines, now=now, actor=f"key {key.prefix}", helpers=helpers))
-    except DomainError:
-        raise
-    except Exception:
-        # Connections that broke are opened anew by the next batch.
-        connections.close_all()
-        if helpers is not None:
-            helpers.submit(connections.close_all)
-        raise
+
+    return on_a_live_connection(store)
 
 
 def _lines(body: Body, is_ndjson: bool) -> Iterable[bytes]:

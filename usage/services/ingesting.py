@@ -16,6 +16,7 @@ import msgspec
 from usage.errors import PayloadTooLarge
 from usage.events import EventRefused
 from usage.services.decoding import DecodedEvent, decode_event
+from usage.services.reconnecting import on_a_live_connection
 from usage.services.resolving import Payers
 from usage.services.storing import Identity, MeteredEvent, rows_of, store_events
 
@@ -170,7 +171,7 @@ def _stored(events: Sequence[MeteredEvent], now: datetime, helpers: Executor | N
     halves = _halves(events) if helpers is not None and len(events) >= _SHARED_FROM_EVENTS else None
     if helpers is None or halves is None:
         return store_events(events, now=now)
-    beside = helpers.submit(store_events, halves[1], now=now)
+    beside = helpers.submit(on_a_live_connection, lambda: store_events(halves[1], now=now))
     try:
         stored = store_events(halves[0], now=now)
     finally:
