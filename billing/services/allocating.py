@@ -183,6 +183,19 @@ def settle(
     return made
 
 
+def settle_again(*, allocation: Allocation, invoice: Invoice, reason: str, actor: str, now: datetime) -> Allocation:
+    """Let what was taken back settle its invoice once more, as far as that is still due."""
+    return settle(
+        invoice=invoice,
+        amount_krw=min(allocation.amount_krw, invoice.due_krw),
+        actor=actor,
+        now=now,
+        payment=allocation.payment,
+        prepayment=allocation.prepayment,
+        reason=reason,
+    )
+
+
 def _booking(settlement: Settlement, *, actor: str, now: datetime) -> Booking:
     kind, account = _TRANSFERS[settlement.source]
     invoice = settlement.invoice

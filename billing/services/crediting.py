@@ -21,7 +21,14 @@ from billing.models import Allocation, CreditNote, CreditNoteLine, Invoice, Invo
 from billing.pdf import NOTE_TEMPLATE_VERSION
 from billing.selectors.bills import month_bill
 from billing.selectors.credit_notes import creditable_krw, invoice_document, note_document
-from billing.services.allocating import day_of, require_reason, reverse_allocation, settle, standing_allocations
+from billing.services.allocating import (
+    day_of,
+    require_reason,
+    reverse_allocation,
+    settle,
+    settle_again,
+    standing_allocations,
+)
 from billing.services.amending import amend_for_credit_note, amend_for_void, amended_by_reissue
 from billing.services.delivering import enqueue_credit_note, enqueue_void
 from billing.services.granting import return_credits
@@ -270,12 +277,4 @@ def _apply(note: CreditNote, *, actor: str, now: datetime) -> None:
     for allocation in reversed(freed):
         if not invoice.due_krw:
             break
-        settle(
-            invoice=invoice,
-            amount_krw=min(allocation.amount_krw, invoice.due_krw),
-            actor=actor,
-            now=now,
-            payment=allocation.payment,
-            prepayment=allocation.prepayment,
-            reason=note.number,
-        )
+        settle_again(allocation=allocation, invoice=invoice, reason=note.number, actor=actor, now=now)
