@@ -14,6 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from billing.dollars import outstanding_usd
 from billing.frozen import (
     DocumentError,
     later,
@@ -105,6 +106,8 @@ class DocumentLine:
     before_margin_krw: Decimal | None = later(None)  # noqa: RUF009 - a field, made once
     promotion_krw: int = later(0)
     discount_krw: int = later(0)
+    #: `amount_krw` in dollars, on an invoice that is read in them.
+    amount_usd: Decimal | None = later(None)  # noqa: RUF009 - a field, made once
     share: Decimal | None = later(None)  # noqa: RUF009 - a field like those beside it
     base_krw: int = later(0)
 
@@ -260,6 +263,31 @@ class MinimumPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DollarAmounts:
+    """The amounts of an invoice that is read and may be paid in US dollars: its won at its one rate, to the cent.
+
+    `bank_account` is where dollars are received (bank, SWIFT code, number); empty where they are not.
+    """
+
+    supply_usd: Decimal
+    vat_usd: Decimal
+    total_usd: Decimal
+    bank_account: str
+
+    def __post_init__(self) -> None:
+        for value in (self.supply_usd, self.vat_usd, self.total_usd):
+            _require_finite(value, "dollars")
+        if self.supply_usd + self.vat_usd != self.total_usd:
+            raise DocumentError("total_usd", "supply and VAT do not add up to the total")
+
+    def require_won(self, *, supply_krw: int, vat_krw: int, rate: Decimal) -> None:
+        """Raise DocumentError unless supply and VAT are so many won at that rate, to the cent."""
+        for usd, krw, field in ((self.supply_usd, supply_krw, "supply_usd"), (self.vat_usd, vat_krw, "vat_usd")):
+            if not 2 * abs(Fraction(usd) * 100 - krw * 100 / Fraction(rate)) <= 1:
+                raise DocumentError(field, "the won at the rate give other dollars")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceDocument:
     """The whole content of one issued invoice. Amounts are integer won; `margin` is a share of the selling price, None
     where lines differ in it and each has its own.
@@ -297,6 +325,8 @@ class InvoiceDocument:
     minimums: tuple[MinimumPart, ...] = later(())
     #: Without it VAT is a tenth.
     zero_rate: ZeroRate | None = later(None)  # noqa: RUF009 - a field, made once
+    #: None on an invoice in won. The won are the legal amounts in either.
+    dollars: DollarAmounts | None = later(None)  # noqa: RUF009 - a field, made once
 
     def __post_init__(self) -> None:
         _require_member(self.locale, LOCALES, "locale")
@@ -310,6 +340,7 @@ class InvoiceDocument:
         self._require_sums()
         self._require_minimum()
         self._require_formula()
+        self._require_dollars()
 
     @property
     def base_krw(self) -> Fraction:
@@ -395,6 +426,13 @@ class InvoiceDocument:
     def due_krw(self) -> int:
         """What was to be paid on the day of issue."""
         return self.total_krw - self.prepaid_krw
+
+    @property
+    def due_usd(self) -> Decimal | None:
+        """That in dollars; None on an invoice in won."""
+        if self.dollars is None:
+            return None
+        return outstanding_usd(outstanding_krw=self.due_krw, total_krw=self.total_krw, total_usd=self.dollars.total_usd)
 
     def _sum_of(self, kind: str) -> int:
         return sum(line.amount_krw for line in self.lines if line.kind == kind)
@@ -486,6 +524,18 @@ class InvoiceDocument:
                 raise DocumentError("vat_krw", "a zero-rated supply carries no VAT")
         elif not _is_rounding_of(self.vat_krw, Fraction(self.supply_krw, 10)):
             raise DocumentError("vat_krw", "VAT is ten percent of the supply")
+
+    def _require_dollars(self) -> None:
+        """All amounts in dollars, or none; the lines add up to the supply, and it and the VAT are their won at the rate."""
+        if any((line.amount_usd is None) != (self.dollars is None) for line in self.lines):
+            raise DocumentError("amount_usd", "every line in dollars, or none")
+        if self.dollars is None:
+            return
+        if self.exchange.rate is None:
+            raise DocumentError("dollars", "a month of many rates has none for its dollars")
+        self.dollars.require_won(supply_krw=self.supply_krw, vat_krw=self.vat_krw, rate=self.exchange.rate)
+        if _total(line.amount_usd or Decimal(0) for line in self.lines) != Fraction(self.dollars.supply_usd):
+            raise DocumentError("supply_usd", "the lines do not add up to the supply in dollars")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -588,6 +638,7 @@ _INVOICE = object_reader(
                     margin=optional(read_decimal),
                     basis_usd=optional(read_decimal),
                     before_margin_krw=optional(read_decimal),
+                    amount_usd=optional(read_decimal),
                 ),
             )
         ),
@@ -595,6 +646,7 @@ _INVOICE = object_reader(
         exchange=_EXCHANGE,
         zero_rate=optional(object_reader(ZeroRate, readers_of(ZeroRate))),
         minimums=list_of(object_reader(MinimumPart, readers_of(MinimumPart))),
+        dollars=optional(object_reader(DollarAmounts, readers_of(DollarAmounts))),
     ),
 )
 _TOP_UP = object_reader(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
 from accounts.models import Customer
 from billing.documents import DailyExchange, DocumentLine, ExchangeEvidence, MinimumPart
+from billing.dollars import USD, Dollars, in_dollars, line_dollars
 from billing.errors import NoExchangeRate, NoMarginRule
 from billing.margins import Basis, Terms
 from billing.models import Discount, InvoiceLine, PromotionalCredit, ZeroRating, minimum_of, minimum_parts
@@ -90,7 +91,18 @@ class MonthBill:
     cost_usd: Decimal
     exchange: ExchangeEvidence
     rounding: Rounding
+    #: What its amounts are read in: "KRW" or "USD".
+    currency: str
     totals: Totals
+
+    @property
+    def dollars(self) -> Dollars | None:
+        """The amounts in dollars, at the one rate; None where the invoice is in won."""
+        if self.currency != USD:
+            return None
+        assert self.exchange.rate is not None  # a constraint holds such a contract to a rule of one rate
+        totals = self.totals
+        return in_dollars(supply_krw=totals.supply_krw, vat_krw=totals.vat_krw, rate_krw_per_usd=self.exchange.rate)
 
     @property
     def margin(self) -> Decimal | None:
@@ -135,10 +147,16 @@ class MonthBill:
             _usage_line(position, line, is_by_line=is_by_line, has_bases=has_bases)
             for position, line in enumerate(self.lines, start=1)
         )
-        return usage + tuple(
+        lines = usage + tuple(
             _adjustment_line(position, adjustment, month=self.month)
             for position, adjustment in enumerate(self.adjustments, start=len(usage) + 1)
         )
+        dollars, rate = self.dollars, self.exchange.rate
+        if dollars is None or rate is None:
+            return lines
+        won = [line.amount_krw for line in lines]
+        in_usd = line_dollars(won, rate_krw_per_usd=rate, supply_usd=dollars.supply_usd)
+        return tuple(replace(line, amount_usd=usd) for line, usd in zip(lines, in_usd, strict=True))
 
 
 def month_bill(customer: Customer, month: BillingMonth, *, on: date | None = None) -> MonthBill | None:
@@ -202,6 +220,7 @@ def compute_bill(customer: Customer, facts: MonthFacts) -> MonthBill | None:
         cost_usd=exact_sum(line.total.cost_usd for line in sums),
         exchange=exchange,
         rounding=rounding,
+        currency=customer.invoice_currency,
         totals=totals,
     )
 

@@ -83,6 +83,8 @@ def bill_digest(bill: MonthBill | None) -> str:
         *([_adjustment_figures(bill)] if bill.adjustments else []),
         *([_minimum_figures(bill)] if bill.minimums else []),
         *([["zero_rating", bill.zero_rating.pk]] if bill.zero_rating else []),
+        # The dollars themselves follow from the won and the rate.
+        *([["currency", bill.currency]] if bill.dollars else []),
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

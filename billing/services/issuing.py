@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from accounts.models import Customer, SellerProfile, TaxProfile
 from accounts.services import record_audits
-from billing.documents import BankAccount, InvoiceDocument, Party, ZeroRate
+from billing.documents import BankAccount, DollarAmounts, InvoiceDocument, Party, ZeroRate
 from billing.margins import Basis
 from billing.models import Invoice, InvoiceLine, NumberSequence, Prepayment, TaxInvoice, ZeroRating
 from billing.pdf import TEMPLATE_VERSION
@@ -205,6 +205,7 @@ def _write_drafts(plans: Sequence[tuple[PlannedInvoice, BillingPeriod]]) -> list
 
 def _draft(plan: PlannedInvoice, period: BillingPeriod) -> Invoice:
     bill = plan.bill
+    dollars = bill.dollars
     return Invoice(
         customer=plan.customer,
         period=period,
@@ -220,6 +221,10 @@ def _draft(plan: PlannedInvoice, period: BillingPeriod) -> Invoice:
         supply_krw=bill.totals.supply_krw,
         vat_krw=bill.totals.vat_krw,
         total_krw=bill.totals.total_krw,
+        currency=bill.currency,
+        supply_usd=dollars.supply_usd if dollars else None,
+        vat_usd=dollars.vat_usd if dollars else None,
+        total_usd=dollars.total_usd if dollars else None,
     )
 
 
@@ -357,6 +362,19 @@ def _document(
         minimum_krw=bill.minimum_krw,
         minimums=bill.minimums,
         zero_rate=_zero_rate(bill.zero_rating) if bill.zero_rating else None,
+        dollars=_dollars(bill, seller),
+    )
+
+
+def _dollars(bill: MonthBill, seller: SellerProfile) -> DollarAmounts | None:
+    dollars = bill.dollars
+    if dollars is None:
+        return None
+    return DollarAmounts(
+        supply_usd=dollars.supply_usd,
+        vat_usd=dollars.vat_usd,
+        total_usd=dollars.total_usd,
+        bank_account=seller.bank_account_usd,
     )
 
 
