@@ -12,6 +12,8 @@ from fractions import Fraction
 from billing.documents import InvoiceDocument, Party
 from catalog.money import Rounding, decimal_text, exact_product, round_won, share_out
 
+#: Dollars of other countries are dollars too.
+DOLLAR_SIGN = "US$"
 #: U+20A9. The full-width sign (U+FFE6) looks alike and is found by no search.
 WON_SIGN = "₩"
 
@@ -41,6 +43,16 @@ def won(amount: int) -> str:
 def won_sign(amount: int) -> str:
     """1811764 -> "₩1,811,764"."""
     return f"-{WON_SIGN}{-amount:,}" if amount < 0 else f"{WON_SIGN}{amount:,}"
+
+
+def dollars(amount: Decimal) -> str:
+    """Cents as they are: 1234.5 -> "1,234.50". Nothing is rounded here."""
+    return scaled(int(exact_product(amount, 100)), 2)
+
+
+def dollar_sign(amount: Decimal) -> str:
+    """1234.5 -> "US$1,234.50"."""
+    return f"-{DOLLAR_SIGN}{dollars(-amount)}" if amount < 0 else f"{DOLLAR_SIGN}{dollars(amount)}"
 
 
 def registration_no(party: Party) -> str:

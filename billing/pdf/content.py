@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 from billing import formatting
-from billing.documents import DocumentLine, InvoiceDocument, Party, ZeroRate
+from billing.documents import DocumentLine, DollarAmounts, InvoiceDocument, Party, ZeroRate
 from billing.formatting import Column, date_text, deadline_text, month_text, one_line
 from billing.hangul import amount_in_words
-from catalog.money import decimal_text
+from catalog.money import ZERO, decimal_text, exact_sum
 
 # Enough digits of the USD total that the won come out the same to a billionth.
 _FORMULA_DECIMALS = 12
@@ -48,8 +49,11 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
         "zero_rate": _zero_rate(document.zero_rate) if document.zero_rate else None,
         "total": formatting.won(document.total_krw),
         "has_supply": document.supply_krw > 0,
+        "dollars": _dollars(document, document.dollars) if document.dollars else None,
         "usage": formatting.won(document.usage_krw),
-        "adjustments": [_adjustment(line) for line in document.adjustment_lines],
+        "usage_amount": _amount_of(document, document.usage_lines),
+        "supply_amount": _amount_of(document, document.lines),
+        "adjustments": [_adjustment(document, line) for line in document.adjustment_lines],
         "discount_total": formatting.won(document.discount_krw) if document.discount_krw else "",
         "shortfall_total": formatting.won(document.shortfall_krw) if document.shortfall_krw else "",
         "minimum": _minimum(document) if document.minimums else None,
@@ -100,9 +104,9 @@ def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
                 "is_last": month == months[-1],
                 "is_supplementary": month != document.month,
                 "is_previous_month": _month_number(month) == _month_number(document.month) - 1,
-                "blocks": unbroken([_row(line, column.text(cells[line.position])) for line in lines]),
+                "blocks": unbroken([_row(document, line, column.text(cells[line.position])) for line in lines]),
                 "cost": column.text(sum(cells[line.position] for line in lines)),
-                "supply": formatting.won(sum(line.amount_krw for line in lines)),
+                "supply": _amount_of(document, lines),
             }
         )
     return groups
@@ -133,7 +137,7 @@ def _month_number(month: str) -> int:
     return int(month[:4]) * 12 + int(month[5:])
 
 
-def _row(line: DocumentLine, cost: str) -> dict[str, str]:
+def _row(document: InvoiceDocument, line: DocumentLine, cost: str) -> dict[str, str]:
     return {
         "model_name": one_line(line.model_name),
         "model_id": one_line(line.model_id),
@@ -142,11 +146,11 @@ def _row(line: DocumentLine, cost: str) -> dict[str, str]:
         "cache_read_tokens": formatting.won(line.cache_read_tokens),
         "completion_tokens": formatting.won(line.completion_tokens),
         "cost": cost,
-        "amount": formatting.won(line.amount_krw),
+        "amount": _amount_of(document, [line]),
     }
 
 
-def _adjustment(line: DocumentLine) -> dict[str, str]:
+def _adjustment(document: InvoiceDocument, line: DocumentLine) -> dict[str, str]:
     """A line behind the usage; a discount says of which won it is which share, unless it is of all of them."""
     return {
         "kind": line.kind,
@@ -154,7 +158,29 @@ def _adjustment(line: DocumentLine) -> dict[str, str]:
         "percent": "" if line.share is None else formatting.percent_text(line.share),
         "base": formatting.won(line.base_krw),
         "sign": "–" if line.amount_krw < 0 else "",
-        "amount": formatting.won(abs(line.amount_krw)),
+        "amount": _amount_of(document, [line]).lstrip("-"),
+    }
+
+
+def _amount_of(document: InvoiceDocument, lines: Iterable[DocumentLine]) -> str:
+    """What lines of the document come to, in the currency that it is read in."""
+    if document.dollars:
+        return formatting.dollars(exact_sum(line.amount_usd or ZERO for line in lines))
+    return formatting.won(sum(line.amount_krw for line in lines))
+
+
+def _dollars(document: InvoiceDocument, amounts: DollarAmounts) -> dict[str, Any]:
+    """An invoice that is read in dollars: its amounts, and how they follow from the won."""
+    rate = document.exchange.rate
+    assert rate is not None and document.due_usd is not None  # noqa: PT018 - the document is no document without both
+    return {
+        "supply": formatting.dollars(amounts.supply_usd),
+        "vat": formatting.dollars(amounts.vat_usd),
+        "total": formatting.dollars(amounts.total_usd),
+        "due": formatting.dollars(document.due_usd),
+        "bank_account": one_line(amounts.bank_account),
+        "exact_supply": formatting.cut(document.supply_krw / Fraction(rate), least=2, most=4),
+        "exact_vat": formatting.cut(document.vat_krw / Fraction(rate), least=2, most=4),
     }
 
 

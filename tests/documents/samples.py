@@ -7,10 +7,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from billing import dollars
 from billing.documents import (
     BankAccount,
     DailyExchange,
     DocumentLine,
+    DollarAmounts,
     ExchangeEvidence,
     InvoiceDocument,
     Party,
@@ -27,6 +29,7 @@ SELLER = Party(
     business_class="응용 소프트웨어 개발 및 공급업",
     email="billing@jeongsan.example",
 )
+DOLLAR_ACCOUNT = "한빛은행 국제금융센터 (SWIFT HNBKKRSE), 100-027-500123 (USD)"
 BANK = BankAccount(bank="한빛은행", number="100-027-418265", holder="주식회사 정산")
 CORPORATION = Party(
     kind="corporation",
@@ -171,3 +174,23 @@ def invoice(
         "template_version": 1,
     }
     return InvoiceDocument(**members | changes)
+
+
+def in_dollars(document: InvoiceDocument, *, bank_account: str = "") -> InvoiceDocument:
+    """The same invoice, read in US dollars."""
+    rate = document.exchange.rate
+    assert rate is not None
+    amounts = dollars.in_dollars(supply_krw=document.supply_krw, vat_krw=document.vat_krw, rate_krw_per_usd=rate)
+    cells = dollars.line_dollars(
+        [line.amount_krw for line in document.lines], rate_krw_per_usd=rate, supply_usd=amounts.supply_usd
+    )
+    return replace(
+        document,
+        lines=tuple(replace(line, amount_usd=usd) for line, usd in zip(document.lines, cells, strict=True)),
+        dollars=DollarAmounts(
+            supply_usd=amounts.supply_usd,
+            vat_usd=amounts.vat_usd,
+            total_usd=amounts.total_usd,
+            bank_account=bank_account,
+        ),
+    )

@@ -22,11 +22,13 @@ from catalog.money import Rounding, exact_sum
 from tests.documents.golden import assert_golden
 from tests.documents.samples import (
     CORPORATION,
+    DOLLAR_ACCOUNT,
     FOREIGN,
     MONTH_END,
     OCTOBER,
     SOLE_TRADER,
     daily_exchange,
+    in_dollars,
     invoice,
     line,
     lines_of,
@@ -51,6 +53,7 @@ CASES: dict[str, InvoiceDocument] = {
         exchange=ExchangeEvidence(rule="fixed", rate=Decimal("1400"), source="contract", source_date=None),
         margin=Decimal("0.125"),
     ),
+    "invoice_dollars": in_dollars(invoice(prepaid_krw=500_000), bank_account=DOLLAR_ACCOUNT),
 }
 
 
