@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
-from catalog.money import EXACT, round_usd_cents, share_out
+from catalog.money import EXACT, Rounding, round_usd_cents, round_won, share_out
 
 KRW = "KRW"
 USD = "USD"
 CURRENCIES = (KRW, USD)
+
+_HALF_A_CENT = Fraction(1, 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,26 @@ def credited_usd(*, credited_krw: int, total_krw: int, total_usd: Decimal) -> De
     """
     left = outstanding_usd(outstanding_krw=total_krw - credited_krw, total_krw=total_krw, total_usd=total_usd)
     return EXACT.subtract(total_usd, left)
+
+
+def krw_of_part(*, part_usd: Decimal, left_usd: Decimal, left_krw: int, total_krw: int, total_usd: Decimal) -> int:
+    """The won that go with so many of the dollars that are left: with all of them all won, with a part its share, half up.
+
+    A won more or less where otherwise the rest would not be `left_usd - part_usd` by `outstanding_usd`: whoever pays a part
+    reads the rest to the cent. Raises ValueError for more than is left, and for a part of less than a won.
+    """
+    if not 0 < part_usd <= left_usd:
+        raise ValueError(f"part_usd: {part_usd} of {left_usd}")
+    if part_usd == left_usd:
+        return left_krw
+    rest_usd = Fraction(left_usd) - Fraction(part_usd)
+    krw_per_usd = total_krw / Fraction(total_usd)
+    least = ceil((rest_usd - _HALF_A_CENT) * krw_per_usd)
+    most = min(ceil((rest_usd + _HALF_A_CENT) * krw_per_usd), left_krw) - 1
+    if least > most:
+        raise ValueError(f"part_usd: {part_usd} are less than a won")
+    rest_krw = left_krw - round_won(Fraction(left_krw) * Fraction(part_usd) / Fraction(left_usd), Rounding.HALF_UP)
+    return left_krw - min(max(rest_krw, least), most)
 
 
 def _require_rate(rate_krw_per_usd: Decimal) -> None:

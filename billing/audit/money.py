@@ -13,14 +13,24 @@ from billing.notes import CreditNoteDocument
 
 _PAYMENTS = """
 SELECT p.reference, p.amount_krw, p.is_reversed, p.allocated_krw, p.prepaid_krw, p.refunded_krw,
-       coalesce((SELECT sum(a.amount_krw) FROM billing_allocation a WHERE a.payment_id = p.id AND NOT EXISTS (
-           SELECT 1 FROM billing_allocationreversal r WHERE r.allocation_id = a.id)), 0),
+       coalesce((SELECT sum(a.amount_krw + a.exchange_krw) FROM billing_allocation a
+                 WHERE a.payment_id = p.id AND NOT EXISTS (
+                     SELECT 1 FROM billing_allocationreversal r WHERE r.allocation_id = a.id)), 0),
        coalesce((SELECT sum(s.amount_krw) FROM billing_prepayment s WHERE s.payment_id = p.id), 0)
          - coalesce((SELECT sum(w.amount_krw) FROM billing_prepaymentwithdrawal w
                      JOIN billing_prepayment s ON s.id = w.prepayment_id WHERE s.payment_id = p.id), 0),
        coalesce((SELECT sum(r.amount_krw) FROM billing_refund r WHERE r.payment_id = p.id), 0),
        EXISTS (SELECT 1 FROM billing_paymentreversal v WHERE v.payment_id = p.id)
 FROM billing_payment p
+"""
+
+# Dollars: whether their won are at their rate, and what was allocated of them by the dollar.
+_DOLLARS = """
+SELECT p.reference, p.received_usd, p.amount_krw, round(p.received_usd * p.rate_krw_per_usd) = p.amount_krw,
+       p.allocated_usd, coalesce(sum(a.allocated_usd), 0)
+FROM billing_payment p LEFT JOIN billing_allocation a ON a.payment_id = p.id AND NOT EXISTS (
+    SELECT 1 FROM billing_allocationreversal r WHERE r.allocation_id = a.id)
+WHERE p.currency = 'USD' GROUP BY p.id
 """
 
 _PREPAYMENTS = """
@@ -135,12 +145,18 @@ SELECT t.id, t.reverses_id FROM billing_ledgertransaction t WHERE t.reverses_id 
 _CAUSES = """
 SELECT c.what, c.id, c.won, coalesce(sum(e.amount), 0)
 FROM (
-    SELECT 'payment' AS what, id, ledger_transaction_id, 'bank' AS account, amount_krw AS won FROM billing_payment
+    SELECT 'payment' AS what, id, ledger_transaction_id, CASE currency WHEN 'USD' THEN 'bank_usd' ELSE 'bank' END AS account,
+           amount_krw AS won FROM billing_payment
     UNION ALL SELECT 'allocation', id, ledger_transaction_id, 'receivable', -amount_krw FROM billing_allocation
+    UNION ALL SELECT 'exchange gain', id, ledger_transaction_id, 'exchange_difference', -exchange_krw
+        FROM billing_allocation WHERE allocated_usd IS NOT NULL
     UNION ALL SELECT 'prepayment', id, ledger_transaction_id, 'prepayments', -amount_krw FROM billing_prepayment
     UNION ALL SELECT 'withdrawal', id, ledger_transaction_id, 'prepayments', amount_krw
         FROM billing_prepaymentwithdrawal
-    UNION ALL SELECT 'refund', id, ledger_transaction_id, 'bank', -amount_krw FROM billing_refund
+    UNION ALL SELECT 'refund', r.id, r.ledger_transaction_id, CASE p.currency WHEN 'USD' THEN 'bank_usd' ELSE 'bank' END,
+           -r.amount_krw
+        FROM billing_refund r LEFT JOIN billing_prepayment s ON s.id = r.prepayment_id
+        JOIN billing_payment p ON p.id = coalesce(r.payment_id, s.payment_id)
     UNION ALL SELECT 'upstream payment', id, ledger_transaction_id, 'bank', -amount_krw FROM billing_upstreampayment
     UNION ALL SELECT 'upstream accrual', id, ledger_transaction_id, 'cost_of_sales', cost_krw
         FROM billing_upstreamaccrual
@@ -157,6 +173,13 @@ def payments_add_up() -> Iterator[str | None]:
         said, counted, has_reversal = sums[:3], sums[3:6], sums[6]
         holds = said == counted and sum(said) <= amount and is_reversed == has_reversal
         yield None if holds else f"payment {reference}: says {said} of {amount}, its rows say {counted}"
+    for reference, received, amount, is_at_rate, *allocated in _rows(_DOLLARS):
+        holds = is_at_rate and allocated[0] == allocated[1] <= received
+        yield (
+            None
+            if holds
+            else f"payment {reference}: USD {received} for {amount}, says {allocated[0]} allocated, not {allocated[1]}"
+        )
     for pk, amount, *sums in _rows(_PREPAYMENTS):
         holds = sums[:3] == sums[3:] and sum(sums[:3]) <= amount
         yield None if holds else f"prepayment {pk}: says {sums[:3]} of {amount}, its rows say {sums[3:]}"

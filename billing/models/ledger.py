@@ -73,6 +73,7 @@ class LedgerEntry(models.Model):
         PREPAYMENTS = "prepayments", _("prepayments")
         UNAPPLIED = "unapplied", _("unapplied payments")
         BANK = "bank", _("bank")
+        BANK_USD = "bank_usd", _("bank, in dollars")
         WRITE_OFFS = "write_offs", _("write-offs")
         COST_OF_SALES = "cost_of_sales", _("cost of sales")
         UPSTREAM_PAYABLE = "upstream_payable", _("owed to upstreams")

@@ -10,7 +10,9 @@ Account names are the ones that Korean accountants use, so that the file can be 
 - 선수금: prepayments; deposits and no supply until an invoice takes them.
 - 가수금: money received of which nobody has said yet what it pays.
 - 보통예금, 대손상각비, 매출원가, 외상매입금: bank, write-offs, cost of sales, what upstreams are owed.
-- 외환차손 or 외환차익, by the side it stands on: dollars paid at another rate than they were booked at.
+- 외화예금: dollars received, at the won that they were worth on the day they came.
+- 외환차손 or 외환차익, by the side it stands on: dollars paid, or received for an invoice in dollars, at another rate than
+  they were booked at. The memo says the dollars.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ ACCOUNT_NAMES = {
     _Account.PREPAYMENTS: "선수금",
     _Account.UNAPPLIED: "가수금",
     _Account.BANK: "보통예금",
+    _Account.BANK_USD: "외화예금",
     _Account.WRITE_OFFS: "대손상각비",
     _Account.COST_OF_SALES: "매출원가",
     _Account.UPSTREAM_PAYABLE: "외상매입금",
@@ -65,7 +68,8 @@ def journal_rows(month: BillingMonth) -> Iterator[JournalRow]:
         yield JournalRow(
             transaction_pk=entry.transaction_id,
             occurred_on=entry.transaction.occurred_on,
-            account_name=account_name(entry.account, won),
+            # What takes a gain back stands on the loss's side and is the gain's account all the same.
+            account_name=account_name(entry.account, -won if entry.transaction.reverses_id else won),
             debit_krw=max(won, 0),
             credit_krw=max(-won, 0),
             memo=f"{entry.transaction.memo} {number}".strip(),

@@ -1,5 +1,9 @@
 """Settling invoices won by won: from payments, from prepayments, or by giving up; and taking that back.
 
+Dollars that were received pay an invoice in dollars by the dollar: all of what it says is due in dollars settles all of its
+won, whatever the rate of the day. The won at which the dollars stand in the books are used up with them; what lies between
+these and the won that they settle is an exchange gain or loss (외환차익, 외환차손), booked in the same transaction.
+
 Money moves with the customer's months held, so two at once wait for each other and the second sees what is left. The
 database refuses the rest: a payment, prepayment or invoice is never settled beyond its own won.
 """
@@ -9,14 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 
 from django.db import transaction
 
 from accounts.errors import InvalidInput
 from accounts.services import record_audit
+from billing.dollars import krw_of_part
 from billing.errors import AlreadyReversed, CreditNoteStands, NotEnoughLeft, WrongCustomer
 from billing.models import Allocation, AllocationReversal, CreditNote, Invoice, Payment, Prepayment
-from billing.services.posting import Account, Booking, Kind, post_reversal, post_transactions, transfer_booking
+from billing.services.posting import Account, Booking, Kind, post_reversal, post_transactions, settlement_booking
 from usage.periods import KST
 from usage.services.locking import hold_customer
 
@@ -50,13 +56,36 @@ def won_of(amount_krw: int | None, *, left: int, what: str) -> int:
     return won
 
 
+def dollars_of(amount_usd: Decimal | None, *, left: Decimal, what: str) -> Decimal:
+    """The dollars asked for, all that are left where none are named. Raises NotEnoughLeft for more."""
+    usd = left if amount_usd is None else cents_of(amount_usd, field="amount_usd")
+    if usd > left:
+        raise NotEnoughLeft(f"USD {left} of the {what} are left", field="amount_usd")
+    return usd
+
+
+def cents_of(amount_usd: Decimal, *, field: str) -> Decimal:
+    """Dollars with two places. Raises InvalidInput for none, less, or a part of a cent."""
+    if not amount_usd.is_finite() or amount_usd <= 0 or amount_usd != round(amount_usd, 2):
+        raise InvalidInput(f"{field}: more than 0 dollars, to the cent", field=field)
+    return round(amount_usd, 2)
+
+
 @transaction.atomic
 def allocate_payment(
-    *, payment: Payment, invoice: Invoice, actor: str, now: datetime, amount_krw: int | None = None
+    *,
+    payment: Payment,
+    invoice: Invoice,
+    actor: str,
+    now: datetime,
+    amount_krw: int | None = None,
+    amount_usd: Decimal | None = None,
 ) -> Allocation:
-    """Pay an invoice from a payment's unapplied won: so many, or as many as both have left.
+    """Pay an invoice from what is left of a payment: so much, or as much as both have left.
 
-    Raises WrongCustomer, and NotEnoughLeft when either has less left or nothing at all.
+    A payment in dollars pays an invoice in dollars by the dollar (`amount_usd`), any other by its won (`amount_krw`), as if
+    the bank had bought the dollars on the day they came. Raises WrongCustomer, NotEnoughLeft when either has less left or
+    nothing at all, and InvalidInput for an amount in the other currency.
     """
     hold_customer(invoice.customer_id)
     payment.refresh_from_db()
@@ -65,9 +94,20 @@ def allocate_payment(
         raise WrongCustomer("the payment is not this customer's", field="payment")
     free = won_of(None, left=payment.unapplied_krw, what="payment")
     due = won_of(None, left=invoice.due_krw, what="invoice")
-    won = won_of(amount_krw, left=min(free, due), what="payment and the invoice")
-    made = settle(invoice=invoice, amount_krw=won, actor=actor, now=now, payment=payment)
-    data = {"payment": payment.reference, "invoice": invoice.number, "amount_krw": won}
+    left_usd = _dollars_of_both(payment, invoice)
+    if left_usd:
+        if amount_krw is not None:
+            raise InvalidInput("amount_krw: dollars pay this invoice, say how many of them", field="amount_krw")
+        paid = _in_dollars(invoice, payment, dollars_of(amount_usd, left=left_usd, what="payment and the invoice"))
+    else:
+        if amount_usd is not None:
+            raise InvalidInput("amount_usd: only dollars pay an invoice in dollars by the dollar", field="amount_usd")
+        won = won_of(amount_krw, left=min(free, due), what="payment and the invoice")
+        paid = Settlement(invoice, won, payment=payment)
+    (made,) = settle_all(settlements=[paid], actor=actor, now=now)
+    data = {"payment": payment.reference, "invoice": invoice.number, "amount_krw": made.amount_krw}
+    if made.allocated_usd is not None:
+        data |= {"allocated_usd": str(made.allocated_usd), "exchange_krw": made.exchange_krw}
     record_audit(actor=actor, action="allocate_payment", subject=made, data=data)
     return made
 
@@ -125,6 +165,9 @@ class Settlement:
     prepayment: Prepayment | None = None
     credit_note: CreditNote | None = None
     reason: str = ""
+    #: Of a payment in dollars on an invoice in dollars, and the won of the payment beyond `amount_krw` that they use up.
+    allocated_usd: Decimal | None = None
+    exchange_krw: int = 0
 
     @property
     def source(self) -> Allocation.Source:
@@ -151,6 +194,8 @@ def settle_all(*, settlements: Sequence[Settlement], actor: str, now: datetime) 
             prepayment=settlement.prepayment,
             credit_note=settlement.credit_note,
             amount_krw=settlement.amount_krw,
+            allocated_usd=settlement.allocated_usd,
+            exchange_krw=settlement.exchange_krw,
             allocated_at=now,
             reason=settlement.reason,
             actor=actor,
@@ -184,29 +229,70 @@ def settle(
 
 
 def settle_again(*, allocation: Allocation, invoice: Invoice, reason: str, actor: str, now: datetime) -> Allocation:
-    """Let what was taken back settle its invoice once more, as far as that is still due."""
+    """Let what was taken back settle its invoice once more, as far as that is still due: dollars by the dollar."""
+    payment = allocation.payment
+    if payment is not None:
+        payment.refresh_from_db()
+        left_usd = _dollars_of_both(payment, invoice)
+        if left_usd and allocation.allocated_usd is not None:
+            again = _in_dollars(invoice, payment, min(allocation.allocated_usd, left_usd), reason)
+            (made,) = settle_all(settlements=[again], actor=actor, now=now)
+            return made
     return settle(
         invoice=invoice,
-        amount_krw=min(allocation.amount_krw, invoice.due_krw),
+        amount_krw=min(allocation.used_krw, invoice.due_krw),
         actor=actor,
         now=now,
-        payment=allocation.payment,
+        payment=payment,
         prepayment=allocation.prepayment,
         reason=reason,
     )
 
 
+def _dollars_of_both(payment: Payment, invoice: Invoice) -> Decimal | None:
+    """The dollars that the payment has left and the invoice has due; None unless both are in dollars, or for nothing."""
+    free, due = payment.unapplied_usd, invoice.due_usd
+    if free is None or due is None:
+        return None
+    return min(free, due) or None
+
+
+def _in_dollars(invoice: Invoice, payment: Payment, usd: Decimal, reason: str = "") -> Settlement:
+    """So many dollars of the payment for so many of the invoice, with the won that go with them on either side."""
+    free, due = payment.unapplied_usd, invoice.due_usd
+    assert free is not None and due is not None  # noqa: PT018
+    assert payment.received_usd is not None and invoice.total_usd is not None  # noqa: PT018
+    try:
+        used = krw_of_part(
+            part_usd=usd,
+            left_usd=free,
+            left_krw=payment.unapplied_krw,
+            total_krw=payment.amount_krw,
+            total_usd=payment.received_usd,
+        )
+        settled = krw_of_part(
+            part_usd=usd,
+            left_usd=due,
+            left_krw=invoice.due_krw,
+            total_krw=invoice.total_krw,
+            total_usd=invoice.total_usd,
+        )
+    except ValueError as error:
+        raise InvalidInput(f"amount_usd: {error}", field="amount_usd") from None
+    return Settlement(invoice, settled, payment=payment, reason=reason, allocated_usd=usd, exchange_krw=used - settled)
+
+
 def _booking(settlement: Settlement, *, actor: str, now: datetime) -> Booking:
     kind, account = _TRANSFERS[settlement.source]
     invoice = settlement.invoice
-    return transfer_booking(
+    dollars = "" if settlement.allocated_usd is None else f"USD {settlement.allocated_usd:f}"
+    return settlement_booking(
         kind=kind,
         occurred_on=day_of(now),
-        memo=f"{invoice.customer.name} {invoice.month:%Y-%m} {settlement.reason}".strip(),
-        debit=account,
-        credit=Account.RECEIVABLE,
+        memo=" ".join(filter(None, [invoice.customer.name, f"{invoice.month:%Y-%m}", dollars, settlement.reason])),
+        account=account,
         amount_krw=settlement.amount_krw,
-        customer=invoice.customer,
+        exchange_krw=settlement.exchange_krw,
         invoice=invoice,
         actor=actor,
     )

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from django.db import transaction
 
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from accounts.services import record_audit
-from billing.errors import AlreadyRecorded, AlreadyReversed, NotEnoughLeft, WrongCustomer
+from billing.dollars import KRW, USD
+from billing.errors import AlreadyRecorded, AlreadyReversed, NoExchangeRate, NotEnoughLeft, WrongCustomer
 from billing.models import (
     Allocation,
+    Invoice,
     Payment,
     PaymentAssignment,
     PaymentReversal,
     Refund,
 )
 from billing.selectors.deposits import named_in
+from billing.selectors.exchange import rate_in_force
 from billing.services.allocating import (
     allocate_payment,
+    cents_of,
     day_of,
     require_reason,
     reverse_allocation,
     standing_allocations,
     won_of,
 )
-from billing.services.posting import Account, Kind, Posting, post_reversal, post_transaction, post_transfer
+from billing.services.posting import Account, Kind, Posting, bank_of, post_reversal, post_transaction, post_transfer
 from billing.services.prepaying import require_new_transfer, set_aside, withdraw_prepayment
+from catalog.money import Rounding, decimal_text, round_won
 from usage.services.locking import hold_customer
 
 
@@ -36,51 +44,91 @@ def record_payment(
     *,
     reference: str,
     received_at: datetime,
-    amount_krw: int,
     depositor_name: str,
     actor: str,
     now: datetime,
+    amount_krw: int | None = None,
+    received_usd: Decimal | None = None,
     customer: Customer | None = None,
 ) -> Payment:
-    """Write a deposit down (보통예금 / 가수금). `reference` is the bank's own id of the line: two equal deposits have two.
+    """Write a deposit down, won or dollars (보통예금 or 외화예금 / 가수금). `reference` is the bank's own id of the line:
+    two equal deposits have two.
 
-    The same line again gives the payment that is there; with another amount, time or name it raises AlreadyRecorded.
-    Without a customer nobody's yet.
+    Dollars are booked at their won at the rate in force on the KST day they came; NoExchangeRate without one. The same line
+    again gives the payment that is there; with another amount, time or name it raises AlreadyRecorded. Without a customer
+    nobody's yet.
     """
     reference, depositor_name = reference.strip(), depositor_name.strip()
     if not reference or len(reference) > 100:
         raise InvalidInput("reference: the bank's id of the line, 1 to 100 characters", field="reference")
-    if amount_krw <= 0:
-        raise InvalidInput("amount_krw: more than 0 won", field="amount_krw")
-    existing = _recorded(reference, received_at, amount_krw, depositor_name)
+    facts = _amount(amount_krw, received_usd)
+    existing = _recorded(reference, received_at, depositor_name, facts)
     if existing is not None:
         return existing
     if customer is not None:
         hold_customer(customer.pk)
+    memo = f"{customer.name if customer else depositor_name} {reference}"
+    if received_usd is not None:
+        facts |= _at_the_days_rate(facts["received_usd"], received_at)
+        memo += f" USD {facts['received_usd']:f} x {decimal_text(facts['rate_krw_per_usd'])}"
+    won = facts["amount_krw"]
     posted = post_transaction(
         kind=Kind.PAYMENT_RECEIVED,
         occurred_on=day_of(received_at),
-        memo=f"{customer.name if customer else depositor_name} {reference}",
-        entries=[Posting(Account.BANK, amount_krw), Posting(Account.UNAPPLIED, -amount_krw, customer)],
+        memo=memo,
+        entries=[Posting(bank_of(facts["currency"]), won), Posting(Account.UNAPPLIED, -won, customer)],
         actor=actor,
     )
     payment, is_new = Payment.objects.get_or_create(
         reference=reference,
         defaults={
             "received_at": received_at,
-            "amount_krw": amount_krw,
             "depositor_name": depositor_name[:100],
             "customer": customer,
             "ledger_transaction": posted,
             "actor": actor,
             "created_at": now,
+            **facts,
         },
     )
     if not is_new:
         # Somebody else recorded the line in this very moment; our posting must not stay.
         raise AlreadyRecorded(f"{reference} is being recorded by somebody else", field="reference")
-    data = {"reference": reference, "amount_krw": amount_krw}
+    data = {"reference": reference, "amount_krw": won}
+    if received_usd is not None:
+        data |= {"received_usd": str(payment.received_usd), "rate_krw_per_usd": decimal_text(facts["rate_krw_per_usd"])}
     record_audit(actor=actor, action="record_payment", subject=payment, data=data)
+    return payment
+
+
+@transaction.atomic
+def pay_invoice(
+    *,
+    invoice: Invoice,
+    reference: str,
+    received_at: datetime,
+    depositor_name: str,
+    actor: str,
+    now: datetime,
+    amount_krw: int | None = None,
+    received_usd: Decimal | None = None,
+) -> Payment:
+    """Record a deposit of which somebody says what it pays, and pay that; what is beyond stays unapplied.
+
+    The same line again changes nothing, also where it was taken off the invoice since.
+    """
+    payment = record_payment(
+        reference=reference,
+        received_at=received_at,
+        depositor_name=depositor_name,
+        amount_krw=amount_krw,
+        received_usd=received_usd,
+        customer=invoice.customer,
+        actor=actor,
+        now=now,
+    )
+    if not payment.allocations.filter(invoice=invoice).exists():
+        allocate_payment(payment=payment, invoice=invoice, actor=actor, now=now)
     return payment
 
 
@@ -116,8 +164,11 @@ def match_payment(*, payment: Payment, actor: str, now: datetime) -> list[Alloca
     """Give a payment to what its depositor's name names, and return what was paid; everything unclear is left alone.
 
     One invoice gets as much as it is due; several get theirs only when the payment is exactly their sum; a top-up's code
-    makes the rest a prepayment. Codes of two customers, or of another one than the payment's, match nothing.
+    makes the rest a prepayment. Codes of two customers, or of another one than the payment's, match nothing. Dollars are
+    given to an invoice by whoever knows what they pay.
     """
+    if payment.currency == USD:
+        return []
     named = named_in(payment.depositor_name)
     owners = {one.customer for one in named.invoices} | {one.customer for one in named.top_ups}
     if len(owners) != 1:
@@ -187,7 +238,7 @@ def refund_payment(
         occurred_on=day_of(refunded_at),
         memo=f"{row.customer.name if row.customer else row.depositor_name} {reason}",
         debit=Account.UNAPPLIED,
-        credit=Account.BANK,
+        credit=bank_of(row.currency),
         amount_krw=won,
         customer=row.customer,
         actor=actor,
@@ -235,11 +286,39 @@ def reverse_payment(*, payment: Payment, reason: str, actor: str, now: datetime)
     return made
 
 
-def _recorded(reference: str, received_at: datetime, amount_krw: int, depositor_name: str) -> Payment | None:
+def _amount(amount_krw: int | None, received_usd: Decimal | None) -> dict[str, Any]:
+    """What was received, of which there is one."""
+    if received_usd is None:
+        if amount_krw is None or amount_krw <= 0:
+            raise InvalidInput("amount_krw: more than 0 won", field="amount_krw")
+        return {"currency": KRW, "amount_krw": amount_krw}
+    if amount_krw is not None:
+        raise InvalidInput("received_usd: won or dollars, not both", field="received_usd")
+    return {"currency": USD, "received_usd": cents_of(received_usd, field="received_usd")}
+
+
+def _at_the_days_rate(received_usd: Decimal, received_at: datetime) -> dict[str, Any]:
+    """The won that dollars are worth on the day they came, and the rate's evidence."""
+    on = day_of(received_at)
+    published = rate_in_force(on=on)
+    if published is None:
+        raise NoExchangeRate(f"no exchange rate was published by {on}", field="received_at")
+    won = round_won(Fraction(received_usd) * Fraction(published.rate), Rounding.HALF_UP)
+    return {
+        "amount_krw": won,
+        "rate_krw_per_usd": published.rate,
+        "rate_on": published.rate_on,
+        "rate_source": published.source,
+    }
+
+
+def _recorded(reference: str, received_at: datetime, depositor_name: str, amount: dict[str, Any]) -> Payment | None:
+    """The payment of the line that is there. Dollars are told apart by the dollar: their rate may be another one now."""
     found = Payment.objects.filter(reference=reference).first()
     if found is None:
         return None
-    if (found.amount_krw, found.received_at, found.depositor_name) != (amount_krw, received_at, depositor_name[:100]):
+    said = {"received_at": received_at, "depositor_name": depositor_name[:100], **amount}
+    if any(getattr(found, name) != value for name, value in said.items()):
         raise AlreadyRecorded(f"{reference} is recorded as another deposit", field="reference")
     return found
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from accounts.models import Customer
+from billing.dollars import USD
 from billing.models import Invoice
 from billing.models.ledger import LedgerEntry, LedgerTransaction
 from billing.services.copying import copy_rows
@@ -137,21 +138,30 @@ def post_credit_note(
     )
 
 
-def transfer_booking(
+def settlement_booking(
     *,
     kind: LedgerTransaction.Kind,
     occurred_on: date,
     memo: str,
-    debit: LedgerEntry.Account,
-    credit: LedgerEntry.Account,
+    account: LedgerEntry.Account,
     amount_krw: int,
-    customer: Customer | None,
+    exchange_krw: int,
+    invoice: Invoice,
     actor: str,
-    invoice: Invoice | None = None,
 ) -> Booking:
-    """So many won from one account to another of the same customer."""
-    entries = [Posting(debit, amount_krw, customer), Posting(credit, -amount_krw, customer)]
+    """So many won of an invoice settled from an account, which gives `exchange_krw` more (a gain) or less (a loss)."""
+    customer = invoice.customer
+    entries = [
+        Posting(account, amount_krw + exchange_krw, customer),
+        Posting(Account.RECEIVABLE, -amount_krw, customer),
+        Posting(Account.EXCHANGE_DIFFERENCE, -exchange_krw, customer),
+    ]
     return Booking(kind=kind, occurred_on=occurred_on, memo=memo, entries=entries, actor=actor, invoice=invoice)
+
+
+def bank_of(currency: str) -> LedgerEntry.Account:
+    """The account which money of that currency comes into and leaves from: 외화예금 holds dollars at their won."""
+    return Account.BANK_USD if currency == USD else Account.BANK
 
 
 def post_transfer(
@@ -165,22 +175,9 @@ def post_transfer(
     customer: Customer | None,
     actor: str,
 ) -> LedgerTransaction:
-    """Write one transfer."""
-    (posted,) = post_transactions(
-        [
-            transfer_booking(
-                kind=kind,
-                occurred_on=occurred_on,
-                memo=memo,
-                debit=debit,
-                credit=credit,
-                amount_krw=amount_krw,
-                customer=customer,
-                actor=actor,
-            )
-        ]
-    )
-    return posted
+    """Write one transfer: so many won from one account to another of the same customer."""
+    entries = [Posting(debit, amount_krw, customer), Posting(credit, -amount_krw, customer)]
+    return post_transaction(kind=kind, occurred_on=occurred_on, memo=memo, entries=entries, actor=actor)
 
 
 def post_reversal(*, original: LedgerTransaction, occurred_on: date, memo: str, actor: str) -> LedgerTransaction:

@@ -12,7 +12,7 @@ from billing.errors import AlreadyRecorded, WrongCustomer
 from billing.models import Allocation, Invoice, Payment, Prepayment, PrepaymentWithdrawal, Refund
 from billing.selectors.prepayments import drawn, waiting_prepayments
 from billing.services.allocating import Settlement, day_of, require_reason, settle_all, won_of
-from billing.services.posting import Account, Kind, post_transfer
+from billing.services.posting import Account, Kind, bank_of, post_transfer
 from usage.services.locking import hold_customer
 
 
@@ -118,7 +118,7 @@ def refund_prepayment(
         occurred_on=day_of(refunded_at),
         memo=f"{prepayment.customer.name} {reason}",
         debit=Account.PREPAYMENTS,
-        credit=Account.BANK,
+        credit=bank_of(prepayment.payment.currency),
         amount_krw=won,
         customer=prepayment.customer,
         actor=actor,
