@@ -141,8 +141,10 @@ def plain_members(document: Any) -> dict[str, Any]:
 
 
 def reader_of(cls: type[Any], *, parts: Mapping[str, type[Any]], lists: Mapping[str, type[Any]]) -> Reader:
-    """What reads such a document back: `parts` are members that are one dataclass, `lists` tuples of one."""
+    """What reads such a document back: `parts` are members that are one dataclass (or None), `lists` tuples of one."""
+    optionals = {member.name for member in fields(cls) if str(member.type).endswith("| None")}
     special = {name: object_reader(part, readers_of(part)) for name, part in parts.items()}
+    special = {name: optional(reader) if name in optionals else reader for name, reader in special.items()}
     special |= {name: list_of(object_reader(part, readers_of(part))) for name, part in lists.items()}
     special |= {member.name: optional(read_date) for member in fields(cls) if member.type == "date | None"}
     return object_reader(cls, readers_of(cls, **special))

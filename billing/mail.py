@@ -16,10 +16,11 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template import Context, Engine
 
 from billing import formatting
-from billing.documents import InvoiceDocument, TopUpDocument
+from billing.documents import USAGE_KINDS, DollarAmounts, InvoiceDocument, TopUpDocument
 from billing.formatting import date_text, deadline_text, month_text, one_line
 from billing.models import Alert, InvoiceVoid
 from billing.notes import CreditNoteDocument
+from catalog.money import ZERO, exact_sum
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _ENGINE = Engine(dirs=[str(_TEMPLATES)])
@@ -162,11 +163,44 @@ def _note_content(document: CreditNoteDocument) -> dict[str, str]:
         "vat": ("–" if document.vat_krw else "") + formatting.won_sign(document.vat_krw),
         "total": formatting.won_sign(document.total_krw),
         "left": formatting.won_sign(document.left_total_krw),
+        "total_usd": formatting.dollar_sign(document.dollars.total_usd) if document.dollars else "",
+        "left_usd": formatting.dollar_sign(document.dollars.left_usd) if document.dollars else "",
     }
 
 
 def _content(document: InvoiceDocument) -> dict[str, str]:
-    """Everything the templates print, as text."""
+    """Everything the templates print, as text: the amounts in the currency that the invoice is read in, and in won below."""
+    return _won_content(document) | (_dollar_content(document, document.dollars) if document.dollars else {})
+
+
+def _dollar_content(document: InvoiceDocument, amounts: DollarAmounts) -> dict[str, str]:
+    """What an invoice in dollars says otherwise, and besides."""
+
+    def said(*kinds: str) -> str:
+        lines = (line.amount_usd or ZERO for line in document.lines if line.kind in kinds)
+        return formatting.dollar_sign(exact_sum(lines))
+
+    assert document.exchange.rate is not None and document.due_usd is not None  # noqa: PT018 - else it is no document
+    return {
+        "supply": formatting.dollar_sign(amounts.supply_usd),
+        "vat": formatting.dollar_sign(amounts.vat_usd),
+        "total": formatting.dollar_sign(amounts.total_usd),
+        "usage": said(*USAGE_KINDS),
+        "discount": said("discount") if document.discount_krw else "",
+        "shortfall": said("minimum") if document.shortfall_krw else "",
+        "promotion": said("promotion") if document.promotion_krw else "",
+        "due": formatting.dollar_sign(document.due_usd),
+        "supply_krw": formatting.won_sign(document.supply_krw),
+        "vat_krw": formatting.won_sign(document.vat_krw),
+        "total_krw": formatting.won_sign(document.total_krw),
+        "due_krw": formatting.won_sign(document.due_krw),
+        "rate": formatting.rate_text(document.exchange.rate),
+        "bank_account_usd": one_line(amounts.bank_account),
+        "in_dollars": "yes",
+    }
+
+
+def _won_content(document: InvoiceDocument) -> dict[str, str]:
     locale = document.locale
     return {
         "seller_name": one_line(document.seller.name),

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from billing.documents import LOCALES, Party
-from billing.frozen import DocumentError, plain_members, reader_of
+from billing.dollars import credited_usd
+from billing.frozen import DocumentError, later, plain_members, reader_of
+from catalog.money import EXACT
 
 #: 수정사유 of an amended tax invoice: all that the national form knows.
 AMENDMENT_CODES = ("01", "02", "03", "04", "05", "06")
@@ -41,6 +44,32 @@ class CreditedLine:
     def total_krw(self) -> int:
         """Supply and VAT."""
         return self.supply_krw + self.vat_krw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditedDollars:
+    """A note's total in dollars, on an invoice that is read in them: its share of the invoice's total in dollars.
+
+    `before_usd` is what earlier notes came to, so that all of them never come to more than `invoice_usd`.
+    """
+
+    total_usd: Decimal
+    before_usd: Decimal
+    invoice_usd: Decimal
+
+    @property
+    def left_usd(self) -> Decimal:
+        """The invoice's total after this note."""
+        return EXACT.subtract(self.invoice_usd, EXACT.add(self.before_usd, self.total_usd))
+
+
+def credited_dollars(*, before_krw: int, total_krw: int, invoice_krw: int, invoice_usd: Decimal) -> CreditedDollars:
+    """The dollars of a note of `total_krw` on an invoice of `invoice_krw`, of which `before_krw` were credited before."""
+    before, after = (
+        credited_usd(credited_krw=krw, total_krw=invoice_krw, total_usd=invoice_usd)
+        for krw in (before_krw, before_krw + total_krw)
+    )
+    return CreditedDollars(total_usd=EXACT.subtract(after, before), before_usd=before, invoice_usd=invoice_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +102,8 @@ class CreditNoteDocument:
     before_supply_krw: int
     before_vat_krw: int
     template_version: int
+    #: None on an invoice in won.
+    dollars: CreditedDollars | None = later(None)  # noqa: RUF009 - a field, made once
 
     def __post_init__(self) -> None:
         for value, known, field in (
@@ -95,6 +126,15 @@ class CreditNoteDocument:
             raise DocumentError("invoice_total_krw", "supply and VAT do not add up to the invoice's total")
         if min(self.left_supply_krw, self.left_vat_krw, self.before_supply_krw, self.before_vat_krw) < 0:
             raise DocumentError("supply_krw", "more is taken back than was billed")
+        if self.dollars is not None:
+            reckoned = credited_dollars(
+                before_krw=self.before_total_krw,
+                total_krw=self.total_krw,
+                invoice_krw=self.invoice_total_krw,
+                invoice_usd=self.dollars.invoice_usd,
+            )
+            if self.dollars != reckoned:
+                raise DocumentError("dollars", "the won are another share of the invoice's dollars")
 
     @property
     def before_total_krw(self) -> int:
@@ -127,4 +167,8 @@ class CreditNoteDocument:
         return document
 
 
-_READ = reader_of(CreditNoteDocument, parts={"seller": Party, "buyer": Party}, lists={"lines": CreditedLine})
+_READ = reader_of(
+    CreditNoteDocument,
+    parts={"seller": Party, "buyer": Party, "dollars": CreditedDollars},
+    lists={"lines": CreditedLine},
+)

@@ -7,7 +7,7 @@ from typing import Any
 from billing import formatting
 from billing.formatting import date_text, month_text, one_line
 from billing.hangul import amount_in_words
-from billing.notes import CreditedLine, CreditNoteDocument
+from billing.notes import CreditedDollars, CreditedLine, CreditNoteDocument
 from billing.pdf.content import party_content, unbroken
 
 #: 수정사유 as it is named on the document.
@@ -45,6 +45,7 @@ def credit_note_content(document: CreditNoteDocument) -> dict[str, Any]:
     }
     return {
         **won,
+        "dollars": _dollars(document.dollars) if document.dollars else None,
         "vat_sign": formatting.won_sign(0) if not document.vat_krw else f"–{formatting.won_sign(document.vat_krw)}",
         "vat_back": _back(document.vat_krw),
         "before_vat_back": _back(document.before_vat_krw),
@@ -66,6 +67,15 @@ def credit_note_content(document: CreditNoteDocument) -> dict[str, Any]:
         "words": amount_in_words(document.total_krw),
         "blocks": unbroken([_row(document, line) for line in document.lines]),
         "is_wide": max(document.invoice_total_krw, document.total_krw) > _WIDE_KRW,
+    }
+
+
+def _dollars(amounts: CreditedDollars) -> dict[str, str]:
+    return {
+        "invoice_total": formatting.dollars(amounts.invoice_usd),
+        "before_total": formatting.dollars(amounts.before_usd),
+        "total": formatting.dollars(amounts.total_usd),
+        "left_total": formatting.dollars(amounts.left_usd),
     }
 
 

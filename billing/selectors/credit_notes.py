@@ -11,7 +11,7 @@ from django.db.models import QuerySet, Sum
 from accounts.models import Customer
 from billing.documents import InvoiceDocument
 from billing.models import CreditNote, Invoice, InvoiceLine
-from billing.notes import CreditedLine, CreditNoteDocument
+from billing.notes import CreditedDollars, CreditedLine, CreditNoteDocument, credited_dollars
 from billing.selectors.deadlines import amendment_dates
 from catalog.money import allocate
 
@@ -55,6 +55,8 @@ def note_document(
     write_date_on = original.write_date_on if original else invoice.period.end_at.date()
     ids = {line.position: line for line in issued.lines}
     before = invoice.credit_notes.aggregate(supply=Sum("supply_krw"), vat=Sum("vat_krw"))
+    before_supply_krw, before_vat_krw = before["supply"] or 0, before["vat"] or 0
+    total_krw = supply_krw + vat_krw
     shares = allocate(vat_krw, [Fraction(won) for _line, won in lines])
     return CreditNoteDocument(
         number=_UNNUMBERED,
@@ -85,13 +87,22 @@ def note_document(
         ),
         supply_krw=supply_krw,
         vat_krw=vat_krw,
-        total_krw=supply_krw + vat_krw,
+        total_krw=total_krw,
         invoice_supply_krw=invoice.supply_krw,
         invoice_vat_krw=invoice.vat_krw,
         invoice_total_krw=invoice.total_krw,
-        before_supply_krw=before["supply"] or 0,
-        before_vat_krw=before["vat"] or 0,
+        before_supply_krw=before_supply_krw,
+        before_vat_krw=before_vat_krw,
         template_version=template_version,
+        dollars=_dollars(invoice, total_krw=total_krw, before_krw=before_supply_krw + before_vat_krw),
+    )
+
+
+def _dollars(invoice: Invoice, *, total_krw: int, before_krw: int) -> CreditedDollars | None:
+    if invoice.total_usd is None:
+        return None
+    return credited_dollars(
+        before_krw=before_krw, total_krw=total_krw, invoice_krw=invoice.total_krw, invoice_usd=invoice.total_usd
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from pypdf import PdfReader
 from billing.frozen import DocumentError
 from billing.mail import credit_note_email, invoice_email, note_attachment_name, void_email
 from billing.models import InvoiceVoid
-from billing.notes import CreditedLine, CreditNoteDocument
+from billing.notes import CreditedLine, CreditNoteDocument, credited_dollars
 from billing.pdf import UnknownTemplate, render_credit_note
 from tests.documents import samples
 from tests.documents.golden import assert_golden
@@ -77,7 +78,14 @@ def foreign() -> CreditNoteDocument:
     return note(amendment_code="01", tax_deadline_on=None, buyer=samples.FOREIGN, lines=lines, **sums)
 
 
-CASES = {"credit_note": note, "credit_note_foreign": foreign}
+def dollars() -> CreditNoteDocument:
+    """On an invoice of US$695.52: 13,200 won came to 9.21, 193,502 won together to 135.07 dollars."""
+    amounts = credited_dollars(before_krw=13_200, total_krw=180_302, invoice_krw=996_393, invoice_usd=Decimal("695.52"))
+    assert (str(amounts.before_usd), str(amounts.total_usd), str(amounts.left_usd)) == ("9.21", "125.86", "560.45")
+    return note(dollars=amounts)
+
+
+CASES = {"credit_note": note, "credit_note_foreign": foreign, "credit_note_dollars": dollars}
 
 
 @pytest.mark.parametrize("locale", ["ko", "en"])
@@ -105,6 +113,16 @@ def test_stored_json_is_read_strictly(change: dict[str, Any]) -> None:
         CreditNoteDocument.from_json(note().to_json() | change)
 
 
+def test_dollars_are_the_share_of_the_invoice() -> None:
+    stored = dollars().to_json()
+    assert CreditNoteDocument.from_json(stored) == dollars()
+    assert "dollars" not in note().to_json()
+    for change in ({"total_usd": "125.87"}, {"before_usd": "9.22"}, {"invoice_usd": "695.60"}):
+        with pytest.raises(DocumentError) as refusal:
+            CreditNoteDocument.from_json(stored | {"dollars": stored["dollars"] | change})
+        assert refusal.value.field == "dollars"
+
+
 def test_a_document_of_another_version_is_not_printed() -> None:
     with pytest.raises(UnknownTemplate):
         render_credit_note(note(template_version=2))
@@ -117,14 +135,15 @@ def test_markup_and_line_breaks_in_a_reason_are_text() -> None:
 
 
 @pytest.mark.parametrize("locale", ["ko", "en"])
-def test_the_mail_is_the_golden_mail(locale: str) -> None:
-    document = replace(note(), locale=locale)
+@pytest.mark.parametrize("name", ["credit_note", "credit_note_dollars"])
+def test_the_mail_is_the_golden_mail(name: str, locale: str) -> None:
+    document = replace(CASES[name](), locale=locale)
     mail = credit_note_email(
         document, recipient="tax@gaon.example", pdf=b"%PDF", message_id="<x@y>", from_email="a@b.example"
     )
     [(html, _type)] = [(one.content, one.mimetype) for one in mail.alternatives]
-    assert_golden(f"{locale}/credit_note_mail.txt", f"{mail.subject}\n\n{mail.body}")
-    assert_golden(f"{locale}/credit_note_mail.html", str(html))
+    assert_golden(f"{locale}/{name}_mail.txt", f"{mail.subject}\n\n{mail.body}")
+    assert_golden(f"{locale}/{name}_mail.html", str(html))
     assert [one[0] for one in mail.attachments] == [note_attachment_name(document)]
 
 

@@ -13,11 +13,13 @@ from billing.frozen import DocumentError
 from catalog.money import Rounding, exact_sum
 from tests.documents.samples import (
     CORPORATION,
+    DOLLAR_ACCOUNT,
     FOREIGN,
     MONTH_END,
     OCTOBER,
     SOLE_TRADER,
     daily_exchange,
+    in_dollars,
     invoice,
     line,
     lines_of,
@@ -41,8 +43,9 @@ def stored(document: InvoiceDocument) -> Any:
         invoice(buyer=SOLE_TRADER, exchange=DAILY, rounding=Rounding.DOWN),
         invoice([*lines_of(), supplementary(6, OCTOBER[1])], margin=Decimal("0")),
         invoice([line(1, ("M", "m", 1, 2, 0, 3, "0.00000008333333333333334"))]),
+        in_dollars(invoice(), bank_account=DOLLAR_ACCOUNT),
     ],
-    ids=["month_end", "fixed", "daily", "supplementary", "23 decimals"],
+    ids=["month_end", "fixed", "daily", "supplementary", "23 decimals", "dollars"],
 )
 def test_document_survives_storage_exactly(document: InvoiceDocument) -> None:
     assert InvoiceDocument.from_json(stored(document)) == document
@@ -114,6 +117,49 @@ def test_what_does_not_add_up_is_refused(changes: dict[str, Any], field: str) ->
     with pytest.raises(DocumentError) as refusal:
         replace(invoice(), **changes)
     assert refusal.value.field == field
+
+
+def dollars(**changes: Any) -> dict[str, Any]:
+    """US$639.89 + 63.99 of the sample, with changes."""
+    amounts = in_dollars(invoice()).dollars
+    assert amounts is not None
+    return {"dollars": replace(amounts, **changes)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (lambda: {"dollars": None}, "amount_usd"),
+        (lambda: {"lines": invoice().lines}, "amount_usd"),
+        (lambda: dollars(total_usd=Decimal("703.87")), "total_usd"),
+        (lambda: dollars(supply_usd=Decimal("639.90"), total_usd=Decimal("703.89")), "supply_usd"),
+        (lambda: dollars(vat_usd=Decimal("63.98"), total_usd=Decimal("703.87")), "vat_usd"),
+        (lambda: dollars(vat_usd=Decimal("NaN")), "dollars"),
+        (
+            lambda: {"lines": tuple(replace(one, amount_usd=Decimal("1.00")) for one in invoice().lines)},
+            "supply_usd",
+        ),
+    ],
+)
+def test_dollars_that_are_not_the_won_are_refused(changes: Any, field: str) -> None:
+    with pytest.raises(DocumentError) as refusal:
+        replace(in_dollars(invoice()), **changes())
+    assert refusal.value.field == field
+
+
+def test_a_month_of_many_rates_has_no_dollars() -> None:
+    document = in_dollars(invoice())
+    daily = invoice(exchange=DAILY)
+    lines = tuple(replace(one, amount_usd=Decimal("1.00")) for one in daily.lines)
+    with pytest.raises(DocumentError) as refusal:
+        replace(daily, lines=lines, dollars=document.dollars)
+    assert refusal.value.field == "dollars"
+
+
+def test_what_is_due_in_dollars_after_a_prepayment() -> None:
+    document = in_dollars(invoice(prepaid_krw=500_000))
+    assert (document.due_krw, str(document.due_usd)) == (508_380, "354.86")  # 703.88 x 508,380 / 1,008,380
+    assert invoice().due_usd is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.core.mail import BadHeaderError
 from billing.documents import BankAccount, InvoiceDocument
 from billing.mail import attachment_name, invoice_email
 from tests.documents.golden import assert_golden
-from tests.documents.samples import FOREIGN, invoice
+from tests.documents.samples import DOLLAR_ACCOUNT, FOREIGN, in_dollars, invoice
 from tests.documents.test_pdf import HOSTILE, INERT
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
@@ -43,6 +43,7 @@ def body(mail: EmailMessage, subtype: str) -> str:
     [
         ("mail", invoice()),
         ("mail_foreign", invoice(buyer=FOREIGN, seller_phone="")),
+        ("mail_dollars", in_dollars(invoice(prepaid_krw=500_000), bank_account=DOLLAR_ACCOUNT)),
     ],
 )
 def test_text_and_html_are_the_golden_ones(name: str, document: InvoiceDocument, locale: str) -> None:
