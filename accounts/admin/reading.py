@@ -1,7 +1,7 @@
 """How every operators' page shows a row: numbers, times and JSON as text, and nothing to edit unless somebody decides so.
 
-Formats follow the field: won and counts with separators, `*_usd` as the plain decimal it is stored as, months as
-`2026-10`, instants in KST. No value is ever rounded for display.
+Formats follow the field: won and counts with separators, `*_usd` as the plain decimal it is stored as, or to
+the cent where it is kept so, months as `2026-10`, instants in KST. No value is ever rounded for display.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ def plain_decimal(value: Decimal) -> str:
 def grouped_decimal(value: Decimal) -> str:
     """The same with separators: 1443.2000 -> "1,443.2"."""
     return _without_zeros(format(value, ",f"))
+
+
+def dollars_and_cents(value: Decimal) -> str:
+    """An amount that is kept to the cent: 1811.3 -> "1,811.30"."""
+    return f"{value:,.2f}"
 
 
 def grouped_integer(value: int) -> str:
@@ -99,7 +104,9 @@ def _writer(field: Any) -> Writer | None:
     if getattr(field, "choices", None) or field.is_relation:
         return None
     if isinstance(field, models.DecimalField):
-        return plain_decimal if field.name.endswith("_usd") else grouped_decimal
+        if not field.name.endswith("_usd"):
+            return grouped_decimal
+        return dollars_and_cents if field.decimal_places == 2 else plain_decimal
     if isinstance(field, models.IntegerField) and not (field.primary_key or field.name.endswith("_id")):
         return grouped_integer
     if isinstance(field, models.DateTimeField):

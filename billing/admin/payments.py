@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin import (
+    EMPTY,
     CustomerFilter,
     Operation,
     OperationForm,
@@ -21,25 +22,27 @@ from accounts.admin import (
     ServiceAddAdmin,
     list_url,
 )
-from accounts.errors import NotFound
 from accounts.models import Customer
 from billing.admin.asking import RefundForm, WonField, moment_field
+from billing.admin.contracts import PlainDecimalField
 from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
+from billing.dollars import KRW
 from billing.formatting import won
 from billing.models import (
     Allocation,
     AllocationReversal,
-    Invoice,
     LedgerTransaction,
     Payment,
     PaymentAssignment,
     PaymentReversal,
     Refund,
 )
+from billing.selectors.deposits import invoice_numbered
 from billing.services.allocating import allocate_payment, reverse_allocation
 from billing.services.paying import (
     assign_payment,
     match_payment,
+    pay_invoice,
     record_payment,
     refund_payment,
     reverse_payment,
@@ -54,7 +57,12 @@ class PaymentForm(OperationForm):
         help_text=gettext_lazy("The bank's own id of the line: two equal deposits have two."),
     )
     received_at = moment_field(gettext_lazy("received"))
-    amount_krw = WonField(label=gettext_lazy("amount (KRW)"))
+    amount_krw = WonField(label=gettext_lazy("amount (KRW)"), required=False)
+    received_usd = PlainDecimalField(
+        label=gettext_lazy("received (USD)"),
+        required=False,
+        help_text=gettext_lazy("Instead of won. Booked at the rate of the day on which they came."),
+    )
     depositor_name = forms.CharField(label=gettext_lazy("depositor"), max_length=100, required=False)
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
@@ -62,6 +70,12 @@ class PaymentForm(OperationForm):
         required=False,
         help_text=gettext_lazy("Empty: nobody's until it is matched or assigned."),
         widget=AutocompleteSelect(Payment._meta.get_field("customer"), admin.site),
+    )
+    invoice = forms.CharField(
+        label=gettext_lazy("invoice no."),
+        max_length=30,
+        required=False,
+        help_text=gettext_lazy("Pays this invoice at once, where it is known what the money is for."),
     )
 
 
@@ -80,6 +94,11 @@ class AllocateForm(OperationForm):
     invoice = forms.CharField(label=gettext_lazy("invoice no."), max_length=30)
     amount_krw = WonField(
         label=gettext_lazy("amount (KRW)"), required=False, help_text=gettext_lazy("Empty: as much as both have left.")
+    )
+    amount_usd = PlainDecimalField(
+        label=gettext_lazy("amount (USD)"),
+        required=False,
+        help_text=gettext_lazy("Of dollars on an invoice in dollars. Empty: as many as both have left."),
     )
 
 
@@ -104,13 +123,19 @@ def _assign(payment: Payment, answers: dict[str, Any], actor: str) -> str:
 
 
 def _allocate(payment: Payment, answers: dict[str, Any], actor: str) -> str:
-    invoice = Invoice.objects.filter(number=answers["invoice"].strip()).select_related("customer").first()
-    if invoice is None:
-        raise NotFound(f"there is no invoice {answers['invoice']}", field="invoice")
     made = allocate_payment(
-        payment=payment, invoice=invoice, amount_krw=answers["amount_krw"], actor=actor, now=timezone.now()
+        payment=payment,
+        invoice=invoice_numbered(answers["invoice"]),
+        amount_krw=answers["amount_krw"],
+        amount_usd=answers["amount_usd"],
+        actor=actor,
+        now=timezone.now(),
     )
-    return _("%(won)s won paid on %(invoice)s.") % {"won": won(made.amount_krw), "invoice": invoice}
+    if made.allocated_usd is not None:
+        return _("USD %(usd)s paid on %(invoice)s, %(won)s won of it.") % {
+            "usd": f"{made.allocated_usd:,}", "invoice": made.invoice, "won": won(made.amount_krw),
+        }  # fmt: skip
+    return _("%(won)s won paid on %(invoice)s.") % {"won": won(made.amount_krw), "invoice": made.invoice}
 
 
 def _set_aside(payment: Payment, answers: dict[str, Any], actor: str) -> str:
@@ -150,14 +175,16 @@ class PaymentAdmin(ServiceAddAdmin):
     add_form = PaymentForm
     add_note = gettext_lazy("One line of the bank account. It is matched and allocated afterwards.")
     list_display = (
-        "received_at", "amount_krw", "depositor_name", "customer", "unapplied", "is_reversed", "reference", "actor",
+        "received_at", "amount_krw", "received_usd", "depositor_name", "customer", "unapplied", "is_reversed",
+        "reference", "actor",
     )  # fmt: skip
-    list_filter = (CustomerFilter, ("customer", admin.EmptyFieldListFilter), "is_reversed")
+    list_filter = (CustomerFilter, ("customer", admin.EmptyFieldListFilter), "currency", "is_reversed")
     list_select_related = ("customer",)
     search_fields = ("reference", "depositor_name", "customer__slug", "customer__name")
     date_hierarchy = "received_at"
     fields = (
-        "reference", "received_at", "amount_krw", "depositor_name", "customer", "unapplied", "allocated_krw",
+        "reference", "received_at", "amount_krw", "received_usd", "rate_krw_per_usd", "rate_on", "rate_source",
+        "depositor_name", "customer", "unapplied", "unapplied_in_dollars", "allocated_krw", "allocated_usd",
         "prepaid_krw", "refunded_krw", "is_reversed", "actor", "created_at",
     )  # fmt: skip
     inlines = (AssignmentInline, ReversalInline)
@@ -169,7 +196,7 @@ class PaymentAdmin(ServiceAddAdmin):
                 "Pays the invoices that the depositor's name names, or keeps it as the top-up asked for."
             ),
             form=OperationForm,
-            applies=lambda payment: payment.unapplied_krw > 0,
+            applies=lambda payment: payment.unapplied_krw > 0 and payment.currency == KRW,
             is_bulk=True,
             run=_match,
         ),
@@ -217,6 +244,9 @@ class PaymentAdmin(ServiceAddAdmin):
     )
 
     def add_row(self, answers: dict[str, Any], actor: str) -> Payment:
+        number = answers.pop("invoice")
+        if number:
+            return pay_invoice(invoice=invoice_numbered(number), **answers, actor=actor, now=timezone.now())
         return record_payment(**answers, actor=actor, now=timezone.now())
 
     def links(self, row: Payment) -> list[tuple[str, str]]:
@@ -225,6 +255,10 @@ class PaymentAdmin(ServiceAddAdmin):
     @admin.display(description=gettext_lazy("left (KRW)"))
     def unapplied(self, row: Payment) -> str:
         return won(row.unapplied_krw)
+
+    @admin.display(description=gettext_lazy("left (USD)"))
+    def unapplied_in_dollars(self, row: Payment) -> str:
+        return EMPTY if row.unapplied_usd is None else f"{row.unapplied_usd:,}"
 
 
 def _reverse_allocation(allocation: Allocation, answers: dict[str, Any], actor: str) -> str:
@@ -239,14 +273,17 @@ class AllocationReversalInline(ReadOnlyInline):
 
 @admin.register(Allocation)
 class AllocationAdmin(ReadOnlyAdmin):
-    list_display = ("allocated_at", "invoice", "source", "amount_krw", "payment", "prepayment", "taken_back", "actor")
+    list_display = (
+        "allocated_at", "invoice", "source", "amount_krw", "allocated_usd", "exchange_krw", "payment", "prepayment",
+        "taken_back", "actor",
+    )  # fmt: skip
     list_filter = ("source", InvoiceCustomerFilter, InvoiceMonthFilter)
     list_select_related = ("invoice", "payment", "prepayment__customer", "reversal")
     search_fields = ("invoice__number", "payment__reference", "prepayment__payment__reference")
     date_hierarchy = "allocated_at"
     fields = (
-        "invoice", "source", "payment", "prepayment", "amount_krw", "allocated_at", "reason", "actor",
-        "ledger_transaction",
+        "invoice", "source", "payment", "prepayment", "amount_krw", "allocated_usd", "exchange_krw", "allocated_at",
+        "reason", "actor", "ledger_transaction",
     )  # fmt: skip
     inlines = (AllocationReversalInline,)
     operations = (

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from accounts.errors import NotFound
 from billing.models import Invoice, TopUpRequest
 
 #: JS, year and month, ordinal: `billing.services.issuing.deposit_code`. JT, ordinal: a request for a top-up.
@@ -34,6 +35,14 @@ def named_in(depositor_name: str) -> Named:
         invoices=tuple(invoices.select_related("customer").order_by("number")),
         top_ups=tuple(TopUpRequest.objects.filter(deposit_code__in=codes).select_related("customer")),
     )
+
+
+def invoice_numbered(number: str) -> Invoice:
+    """The invoice which somebody says that money is for; NotFound without one of that number."""
+    found = Invoice.objects.filter(number=number.strip()).select_related("customer").first()
+    if found is None:
+        raise NotFound(f"there is no invoice {number}", field="invoice")
+    return found
 
 
 def _numbers(text: str) -> Iterator[str]:

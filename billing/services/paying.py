@@ -112,11 +112,15 @@ def pay_invoice(
     now: datetime,
     amount_krw: int | None = None,
     received_usd: Decimal | None = None,
+    customer: Customer | None = None,
 ) -> Payment:
     """Record a deposit of which somebody says what it pays, and pay that; what is beyond stays unapplied.
 
-    The same line again changes nothing, also where it was taken off the invoice since.
+    The same line again changes nothing, also where it was taken off the invoice since. Raises WrongCustomer for another
+    `customer` than the invoice's.
     """
+    if customer not in {None, invoice.customer}:
+        raise WrongCustomer(f"{invoice.number} is another customer's", field="invoice")
     payment = record_payment(
         reference=reference,
         received_at=received_at,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from accounts.models import Customer
 from billing.models import Payment, PromotionalCredit
 from tests.billing.commands import run
 from tests.billing.money import billed, plain_house, spend
+from tests.billing.month import DOLLAR, open_house, publish, tenant, use
 
 pytestmark = pytest.mark.django_db
 
@@ -53,3 +56,53 @@ def test_a_top_up_is_kept(gaon: Customer) -> None:
     code, answer = run("record_payment", "line-1", "30000", "--customer", "gaon", "--prepay", *AT)
     assert (code, answer["prepaid_krw"], answer["unapplied_krw"]) == (0, 30_000, 0)
     assert run("record_payment", "line-2", "30000", "--prepay", *AT)[1]["error"]["field"] == "customer"
+
+
+def test_dollars_are_recorded_and_given_to_the_invoice_that_is_named() -> None:
+    """USD 1 of usage is 1,812 won and 1.30 dollars; 2 dollars come at 1,450."""
+    open_house()
+    publish(date(2026, 11, 4), "1450")
+    gaon = tenant(invoice_currency="USD")
+    use(gaon, DOLLAR)
+    number = billed(gaon).number or ""
+    line = ("record_payment", "wire-1", "2.00", "--usd", "--at", "2026-11-05T10:00:00+09:00")
+    code, answer = run(*line, "--invoice", number)
+    assert (code, answer) == (
+        0,
+        {
+            "id": Payment.objects.get().pk,
+            "reference": "wire-1",
+            "customer": "gaon",
+            "amount_krw": 2_900,
+            "received_usd": "2.00",
+            "rate_krw_per_usd": "1450",
+            "paid": [{"invoice": number, "amount_krw": 1_812, "allocated_usd": "1.30", "exchange_krw": 73}],
+            "prepaid_krw": 0,
+            "unapplied_krw": 1_015,
+            "unapplied_usd": "0.70",
+        },
+    )
+    assert run(*line, "--invoice", number)[1]["paid"] == []
+    assert run(*line)[1]["unapplied_usd"] == "0.70"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("2.00",), "amount"),
+        (("2,000",), "amount"),
+        (("2.001", "--usd"), "received_usd"),
+        (("0.00", "--usd"), "received_usd"),
+        (("2", "--usd", "--customer", "gaon", "--prepay"), "customer"),
+        (("2000", "--invoice", "INV-202610-0009"), "invoice"),
+        (("2000", "--invoice", "INV-202610-0001", "--customer", "other"), "invoice"),
+    ],
+)
+def test_amounts_and_invoices_that_can_not_be_are_named(gaon: Customer, arguments: tuple[str, ...], field: str) -> None:
+    spend(gaon, 1_000)
+    billed(gaon)
+    tenant("other")
+    at = "--at=2026-11-05T10:00:00+09:00"
+    code, answer = run("record_payment", "wire-1", *arguments, at)
+    assert (code, answer["error"]["field"]) == (2, field)
+    assert not Payment.objects.exists()
