@@ -24,3 +24,8 @@ def krw(won: int) -> dict[str, str]:
 def usd(dollars: Decimal) -> dict[str, str]:
     """Exact USD."""
     return {"amount": decimal_text(dollars), "currency": "USD"}
+
+
+def usd_cents(dollars: Decimal) -> dict[str, str]:
+    """USD to the cent, both places written: an amount to pay."""
+    return {"amount": format(dollars, "f"), "currency": "USD"}

@@ -18,11 +18,11 @@ from rest_framework.views import APIView
 from accounts.api import IsCustomerKey
 from accounts.errors import NotFound
 from accounts.models import Customer
-from billing.api.amounts import AmountDocument, krw
+from billing.api.amounts import AmountDocument, krw, usd_cents
 from billing.api.invoices import PROBLEMS, FileView, asking, file_response, invoice_of
 from billing.mail import note_attachment_name
 from billing.models import CreditNote, TaxInvoice
-from billing.notes import CreditNoteDocument
+from billing.notes import CreditedDollars, CreditNoteDocument
 from billing.selectors.credit_notes import credit_notes_of
 from billing.services.printing import ensure_credit_note_pdf
 from usage.api.reading import bad_cursor, decode_cursor, encode_cursor, read_limit, read_params
@@ -66,6 +66,17 @@ class CreditNoteHeadDocument(serializers.Serializer):
     total = AmountDocument()
 
 
+class CreditedDollarsDocument(serializers.Serializer):
+    """The share of the invoice's total in dollars that goes with the won. All notes of an invoice that is credited whole
+    come to its total exactly.
+    """
+
+    total = AmountDocument(help_text="Of this note.")
+    invoice_total = AmountDocument(help_text="The invoice as it was issued.")
+    credited_before = AmountDocument(help_text="Of earlier notes.")
+    invoice_left = AmountDocument(help_text="What the invoice came to after this note.")
+
+
 class CreditNoteWholeDocument(CreditNoteHeadDocument):
     """A credit note as it was issued."""
 
@@ -73,6 +84,7 @@ class CreditNoteWholeDocument(CreditNoteHeadDocument):
     invoice_total = AmountDocument(help_text="The invoice as it was issued.")
     credited_before = AmountDocument(help_text="What earlier credit notes took off the invoice, VAT included.")
     invoice_left = AmountDocument(help_text="What the invoice came to after this note, VAT included.")
+    dollars = CreditedDollarsDocument(allow_null=True, help_text="VAT included; null on an invoice in won.")
     lines = CreditedLineDocument(many=True)
     tax_invoices = AmendedTaxInvoiceDocument(many=True)
 
@@ -142,6 +154,7 @@ class OneCreditNote(APIView):
                 "invoice_total": krw(document.invoice_total_krw),
                 "credited_before": krw(document.before_total_krw),
                 "invoice_left": krw(document.left_total_krw),
+                "dollars": None if document.dollars is None else _dollars_json(document.dollars),
                 "lines": [
                     {
                         "position": line.position,
@@ -196,6 +209,15 @@ def _head_json(note: CreditNote) -> dict[str, Any]:
         "supply": krw(note.supply_krw),
         "vat": krw(note.vat_krw),
         "total": krw(note.total_krw),
+    }
+
+
+def _dollars_json(amounts: CreditedDollars) -> dict[str, Any]:
+    return {
+        "total": usd_cents(amounts.total_usd),
+        "invoice_total": usd_cents(amounts.invoice_usd),
+        "credited_before": usd_cents(amounts.before_usd),
+        "invoice_left": usd_cents(amounts.left_usd),
     }
 
 

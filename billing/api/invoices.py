@@ -24,8 +24,9 @@ from accounts.api import IsCustomerKey
 from accounts.errors import InvalidInput, NotFound
 from accounts.models import ApiKey, Customer
 from accounts.spreadsheets import guarded
-from billing.api.amounts import AmountDocument, krw, usd
+from billing.api.amounts import AmountDocument, krw, usd, usd_cents
 from billing.documents import BASES, USAGE_KINDS, DocumentLine, ExchangeEvidence, InvoiceDocument
+from billing.dollars import CURRENCIES
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.selectors.previews import MonthPreview, month_preview
@@ -45,7 +46,7 @@ _PROBLEMS = {
 PROBLEMS = {status: OpenApiResponse(description=codes) for status, codes in _PROBLEMS.items()}
 _CSV_COLUMNS = (
     "invoice_number", "position", "kind", "usage_month", "model", "model_name", "requests", "prompt_tokens",
-    "cache_read_tokens", "completion_tokens", "cost_usd", "supply_krw",
+    "cache_read_tokens", "completion_tokens", "cost_usd", "supply_krw", "supply_usd",
 )  # fmt: skip
 
 
@@ -85,6 +86,10 @@ class InvoiceLineDocument(serializers.Serializer):
     supply = AmountDocument(
         help_text="공급가액 of the line, negative for a discount or promotion; the lines add up to the invoice's."
     )
+    supply_usd = AmountDocument(
+        allow_null=True,
+        help_text="That in dollars; the lines add up to the invoice's to the cent. null on an invoice in won.",
+    )
     discount = AmountDocument(help_text="How much of this usage line's supply the discounts below take off.")
     promotion = AmountDocument(help_text="How much of this usage line's supply the promotions below take off.")
     share = serializers.CharField(
@@ -111,6 +116,20 @@ class StatementDocument(serializers.Serializer):
     digest = serializers.CharField(help_text="SHA-256 over their hash chain, as the PDF prints it.")
 
 
+class DollarTotalsDocument(serializers.Serializer):
+    """The won at the invoice's one rate, to the cent. The won are the legal amounts, and may be paid instead."""
+
+    supply = AmountDocument()
+    vat = AmountDocument()
+    total = AmountDocument()
+
+
+class DollarAmountsDocument(DollarTotalsDocument):
+    """The dollars of an invoice."""
+
+    due = AmountDocument(help_text="Not paid yet, by transfer, from a prepayment or by a credit note.")
+
+
 class InvoiceHeadDocument(serializers.Serializer):
     """An invoice without its lines."""
 
@@ -124,6 +143,8 @@ class InvoiceHeadDocument(serializers.Serializer):
     vat = AmountDocument(help_text="부가세.")
     total = AmountDocument()
     due = AmountDocument(help_text="Not paid yet, by transfer or from a prepayment.")
+    currency = serializers.ChoiceField(choices=CURRENCIES, help_text="What the invoice is read in and may be paid in.")
+    dollars = DollarAmountsDocument(allow_null=True, help_text="null on an invoice in won.")
 
 
 class InvoiceWholeDocument(InvoiceHeadDocument):
@@ -169,6 +190,8 @@ class InvoicePreviewDocument(serializers.Serializer):
     vat = AmountDocument(allow_null=True)
     vat_rate = serializers.CharField(allow_null=True, help_text="`0.1`, or `0` where zero-rated.")
     total = AmountDocument(allow_null=True)
+    currency = serializers.ChoiceField(choices=CURRENCIES, allow_null=True)
+    dollars = DollarTotalsDocument(allow_null=True, help_text="null where the invoice will be in won.")
     lines = InvoiceLineDocument(many=True)
 
 
@@ -274,7 +297,8 @@ class InvoiceCsvFile(FileView):
     @extend_schema(
         operation_id="get_invoice_csv",
         summary="The invoice's lines as CSV",
-        description="UTF-8 with BOM. The last row is the total: its won are the invoice's 공급가액.",
+        description="UTF-8 with BOM. The last row is the total: its won are the invoice's 공급가액, its dollars (on an "
+        "invoice in dollars) those won at the rate.",
         responses={(200, "text/csv"): OpenApiTypes.STR, **PROBLEMS},
     )
     def get(self, request: Request, number: str) -> HttpResponse:
@@ -285,8 +309,11 @@ class InvoiceCsvFile(FileView):
         writer.writerow(_CSV_COLUMNS)
         for line in document.lines:
             writer.writerow([guarded(cell) if isinstance(cell, str) else cell for cell in _csv_row(document, line)])
-        blanks = [""] * (len(_CSV_COLUMNS) - 4)
-        writer.writerow([document.number, "total", *blanks, decimal_text(document.cost_usd), document.supply_krw])
+        blanks = [""] * (len(_CSV_COLUMNS) - 5)
+        supply_usd = str(document.dollars.supply_usd) if document.dollars else ""
+        writer.writerow(
+            [document.number, "total", *blanks, decimal_text(document.cost_usd), document.supply_krw, supply_usd]
+        )
         content = b"\xef\xbb\xbf" + buffer.getvalue().encode()
         return file_response(content, "text/csv; charset=utf-8", f"{document.number}.csv")
 
@@ -362,6 +389,7 @@ def line_json(line: DocumentLine, margin: Decimal | None) -> dict[str, Any]:
         "sold": usd(line.sold_usd),
         "margin": None if own is None else decimal_text(own),
         "supply": krw(line.amount_krw),
+        "supply_usd": None if line.amount_usd is None else usd_cents(line.amount_usd),
         "discount": krw(line.discount_krw),
         "promotion": krw(line.promotion_krw),
         "share": None if line.share is None else decimal_text(line.share),
@@ -390,7 +418,15 @@ def _head_json(invoice: Invoice) -> dict[str, Any]:
         "vat": krw(invoice.vat_krw),
         "total": krw(invoice.total_krw),
         "due": krw(invoice.due_krw),
+        "currency": invoice.currency,
+        "dollars": _dollars_json(invoice),
     }
+
+
+def _dollars_json(invoice: Invoice) -> dict[str, Any] | None:
+    amounts = (invoice.supply_usd, invoice.vat_usd, invoice.total_usd, invoice.due_usd)
+    named = zip(("supply", "vat", "total", "due"), amounts, strict=True)
+    return None if None in amounts else {name: usd_cents(amount) for name, amount in named if amount is not None}
 
 
 def _csv_row(document: InvoiceDocument, line: DocumentLine) -> list[str | int]:
@@ -407,11 +443,13 @@ def _csv_row(document: InvoiceDocument, line: DocumentLine) -> list[str | int]:
         line.completion_tokens,
         decimal_text(line.cost_usd),
         line.amount_krw,
+        "" if line.amount_usd is None else str(line.amount_usd),
     ]
 
 
 def _preview_json(preview: MonthPreview) -> dict[str, Any]:
     bill = preview.bill
+    dollars = bill.dollars if bill else None
     return {
         "month": str(preview.month),
         "cost": usd(preview.cost_usd),
@@ -424,6 +462,14 @@ def _preview_json(preview: MonthPreview) -> dict[str, Any]:
         "vat": None if bill is None else krw(bill.totals.vat_krw),
         "vat_rate": None if bill is None else "0" if bill.zero_rating else "0.1",
         "total": None if bill is None else krw(bill.totals.total_krw),
+        "currency": None if bill is None else bill.currency,
+        "dollars": None
+        if dollars is None
+        else {
+            "supply": usd_cents(dollars.supply_usd),
+            "vat": usd_cents(dollars.vat_usd),
+            "total": usd_cents(dollars.total_usd),
+        },
         "lines": [line_json(line, bill.margin) for line in bill.document_lines] if bill else [],
     }
 

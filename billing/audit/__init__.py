@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from billing.audit.discounts import discounts_are_taken_as_agreed
+from billing.audit.dollars import dollars_are_the_won
 from billing.audit.minimums import minimums_are_charged
 from billing.audit.money import (
     balances_agree,
@@ -119,6 +120,7 @@ def check_books() -> list[CheckResult]:
         _run("discounts_are_taken_as_agreed", discounts_are_taken_as_agreed),
         _run("minimums_are_charged", minimums_are_charged),
         _run("zero_rates_have_evidence", zero_rates_have_evidence),
+        _run("dollars_are_the_won", dollars_are_the_won),
         _run("one_invoice_per_month", _one_invoice_each),
         _run("numbers_are_gapless", _numbers_are_gapless),
         _run("guards_stand", _guards_stand),

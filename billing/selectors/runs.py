@@ -35,6 +35,8 @@ def invoice_dict(invoice: Invoice) -> dict[str, Any]:
         "supply_krw": invoice.supply_krw,
         "vat_krw": invoice.vat_krw,
         "total_krw": invoice.total_krw,
+        "currency": invoice.currency,
+        **_dollars(invoice.supply_usd, invoice.vat_usd, invoice.total_usd),
         "lines": [
             {
                 "position": line.position,
@@ -136,6 +138,7 @@ def preview_dict(month: BillingMonth, previews: list[tuple[Customer, MonthPrevie
 def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
     bill = preview.bill
     assert bill is not None
+    dollars = bill.dollars
     return {
         "number": None,
         "customer": customer.slug,
@@ -152,6 +155,8 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
         "supply_krw": bill.totals.supply_krw,
         "vat_krw": bill.totals.vat_krw,
         "total_krw": bill.totals.total_krw,
+        "currency": bill.currency,
+        **(_dollars(dollars.supply_usd, dollars.vat_usd, dollars.total_usd) if dollars else _dollars(None, None, None)),
         "lines": [
             {
                 "position": line.position,
@@ -170,6 +175,12 @@ def _preview_row(customer: Customer, preview: MonthPreview) -> dict[str, Any]:
             for line in bill.document_lines
         ],
     }
+
+
+def _dollars(supply: Decimal | None, vat: Decimal | None, total: Decimal | None) -> dict[str, str | None]:
+    """Cents as text, all null on an invoice in won."""
+    named = {"supply_usd": supply, "vat_usd": vat, "total_usd": total}
+    return {name: None if amount is None else format(amount, "f") for name, amount in named.items()}
 
 
 def _terms(line: InvoiceLine | DocumentLine, margin: Decimal | None) -> dict[str, str | None]:

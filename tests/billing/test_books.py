@@ -30,6 +30,7 @@ CHECKS = [
     "discounts_are_taken_as_agreed",
     "minimums_are_charged",
     "zero_rates_have_evidence",
+    "dollars_are_the_won",
     "one_invoice_per_month",
     "numbers_are_gapless",
     "guards_stand",

@@ -63,6 +63,7 @@ def test_one_note_says_what_it_takes_off(invoice: Invoice) -> None:
         "invoice_total": won(2718),
         "credited_before": won(356),
         "invoice_left": won(1702),
+        "dollars": None,
         "lines": [
             {
                 "position": position,

@@ -50,6 +50,8 @@ def test_list_and_one_invoice_say_what_was_issued(gaon: Customer) -> None:
         "vat": {"amount": "247", "currency": "KRW"},
         "total": {"amount": "2718", "currency": "KRW"},
         "due": {"amount": "2718", "currency": "KRW"},
+        "currency": "KRW",
+        "dollars": None,
     }
     assert asked(secret, INVOICES) == {"rows": [head], "next_cursor": None}
     assert asked(secret, INVOICES, month="2026-10", status="issued")["rows"] == [head]
@@ -108,10 +110,10 @@ def test_files_are_what_was_mailed_and_what_adds_up(gaon: Customer) -> None:
     assert answer.headers["Content-Disposition"] == 'attachment; filename="INV-202610-0001.csv"'
     assert answer.content.decode("utf-8-sig").splitlines() == [
         "invoice_number,position,kind,usage_month,model,model_name,requests,prompt_tokens,cache_read_tokens,"
-        "completion_tokens,cost_usd,supply_krw",
-        "INV-202610-0001,1,usage,2026-10,acme/cent,Acme: Cent,1,50000010,0,0,0.5000001,824",
-        "INV-202610-0001,2,usage,2026-10,acme/dollar,Acme: Dollar,1,1000003,0,0,1.000003,1647",
-        "INV-202610-0001,total,,,,,,,,,1.5000031,2471",
+        "completion_tokens,cost_usd,supply_krw,supply_usd",
+        "INV-202610-0001,1,usage,2026-10,acme/cent,Acme: Cent,1,50000010,0,0,0.5000001,824,",
+        "INV-202610-0001,2,usage,2026-10,acme/dollar,Acme: Dollar,1,1000003,0,0,1.000003,1647,",
+        "INV-202610-0001,total,,,,,,,,,1.5000031,2471,",
     ]
 
 
