@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.documents import InvoiceDocument, Party
-from catalog.money import Rounding, decimal_text, exact_product, round_won, share_out
+from billing.documents import DocumentLine, InvoiceDocument, Party
+from catalog.money import ZERO, Rounding, decimal_text, exact_product, exact_sum, round_won, share_out
 
 #: Dollars of other countries are dollars too.
 DOLLAR_SIGN = "US$"
@@ -53,6 +53,13 @@ def dollars(amount: Decimal) -> str:
 def dollar_sign(amount: Decimal) -> str:
     """1234.5 -> "US$1,234.50"."""
     return f"-{DOLLAR_SIGN}{dollars(-amount)}" if amount < 0 else f"{DOLLAR_SIGN}{dollars(amount)}"
+
+
+def lines_amount(document: InvoiceDocument, lines: Iterable[DocumentLine]) -> str:
+    """What lines of the document come to, in the currency that it is read in; without its sign."""
+    if document.dollars:
+        return dollars(exact_sum(line.amount_usd or ZERO for line in lines))
+    return won(sum(line.amount_krw for line in lines))
 
 
 def registration_no(party: Party) -> str:

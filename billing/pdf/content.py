@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +9,7 @@ from billing import formatting
 from billing.documents import DocumentLine, DollarAmounts, InvoiceDocument, Party, ZeroRate
 from billing.formatting import Column, date_text, deadline_text, month_text, one_line
 from billing.hangul import amount_in_words
-from catalog.money import ZERO, decimal_text, exact_sum
+from catalog.money import decimal_text
 
 # Enough digits of the USD total that the won come out the same to a billionth.
 _FORMULA_DECIMALS = 12
@@ -51,8 +50,8 @@ def invoice_content(document: InvoiceDocument, statement: Statement | None = Non
         "has_supply": document.supply_krw > 0,
         "dollars": _dollars(document, document.dollars) if document.dollars else None,
         "usage": formatting.won(document.usage_krw),
-        "usage_amount": _amount_of(document, document.usage_lines),
-        "supply_amount": _amount_of(document, document.lines),
+        "usage_amount": formatting.lines_amount(document, document.usage_lines),
+        "supply_amount": formatting.lines_amount(document, document.lines),
         "adjustments": [_adjustment(document, line) for line in document.adjustment_lines],
         "discount_total": formatting.won(document.discount_krw) if document.discount_krw else "",
         "shortfall_total": formatting.won(document.shortfall_krw) if document.shortfall_krw else "",
@@ -106,7 +105,7 @@ def _groups(document: InvoiceDocument, column: Column) -> list[dict[str, Any]]:
                 "is_previous_month": _month_number(month) == _month_number(document.month) - 1,
                 "blocks": unbroken([_row(document, line, column.text(cells[line.position])) for line in lines]),
                 "cost": column.text(sum(cells[line.position] for line in lines)),
-                "supply": _amount_of(document, lines),
+                "supply": formatting.lines_amount(document, lines),
             }
         )
     return groups
@@ -146,7 +145,7 @@ def _row(document: InvoiceDocument, line: DocumentLine, cost: str) -> dict[str, 
         "cache_read_tokens": formatting.won(line.cache_read_tokens),
         "completion_tokens": formatting.won(line.completion_tokens),
         "cost": cost,
-        "amount": _amount_of(document, [line]),
+        "amount": formatting.lines_amount(document, [line]),
     }
 
 
@@ -158,15 +157,8 @@ def _adjustment(document: InvoiceDocument, line: DocumentLine) -> dict[str, str]
         "percent": "" if line.share is None else formatting.percent_text(line.share),
         "base": formatting.won(line.base_krw),
         "sign": "–" if line.amount_krw < 0 else "",
-        "amount": _amount_of(document, [line]).lstrip("-"),
+        "amount": formatting.lines_amount(document, [line]).lstrip("-"),
     }
-
-
-def _amount_of(document: InvoiceDocument, lines: Iterable[DocumentLine]) -> str:
-    """What lines of the document come to, in the currency that it is read in."""
-    if document.dollars:
-        return formatting.dollars(exact_sum(line.amount_usd or ZERO for line in lines))
-    return formatting.won(sum(line.amount_krw for line in lines))
 
 
 def _dollars(document: InvoiceDocument, amounts: DollarAmounts) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from billing.models import Invoice
 from billing.selectors.credit_notes import credit_notes_of
 from billing.services.printing import ensure_invoice_pdf
 from billing.services.stating import ensure_statement
+from portal.formatting import won
 from portal.selectors.customers import issued_invoices
 from portal.views.tenancy import CustomerPage
 
@@ -48,7 +49,8 @@ class InvoicePage(CustomerPage):
             "is_sandbox": settings.TAX_PROVIDER == "sandbox",
             "has_cache": any(line.cache_read_tokens for line in document.usage_lines),
             "has_months": any(line.month != document.month for line in document.usage_lines),
-            "adjustments": [_adjustment(line) for line in document.adjustment_lines],
+            "adjustments": [_adjustment(document, line) for line in document.adjustment_lines],
+            "amounts": _amounts(invoice, document),
             "formula": _formula(document),
             "credit_notes": credit_notes_of(self.customer).filter(invoice=invoice).defer("document"),
             "statement": ensure_statement(invoice=invoice, now=self.now),
@@ -71,9 +73,42 @@ class InvoicePdfPage(CustomerPage):
         return response
 
 
-def _adjustment(line: DocumentLine) -> dict[str, Any]:
+def _adjustment(document: InvoiceDocument, line: DocumentLine) -> dict[str, Any]:
     """A line behind the usage, with the percentage where it is one."""
-    return {"line": line, "percent": "" if line.share is None else formatting.percent_text(line.share)}
+    return {
+        "line": line,
+        "percent": "" if line.share is None else formatting.percent_text(line.share),
+        "amount": formatting.lines_amount(document, [line]),
+    }
+
+
+def _amounts(invoice: Invoice, document: InvoiceDocument) -> dict[str, str]:
+    """The invoice's amounts in the currency that it is read in."""
+    lines = {
+        "usage_column": formatting.lines_amount(document, document.usage_lines),
+        "supply_column": formatting.lines_amount(document, document.lines),
+    }
+    dollars = document.dollars
+    if dollars is None or invoice.due_usd is None:
+        krw = {
+            "supply": document.supply_krw,
+            "vat": document.vat_krw,
+            "total": document.total_krw,
+            "due": invoice.due_krw,
+        }
+        return lines | {name: won(amount) for name, amount in krw.items()}
+    usd = {
+        "supply": dollars.supply_usd,
+        "vat": dollars.vat_usd,
+        "total": dollars.total_usd,
+        "due": invoice.due_usd,
+    }
+    rate = Fraction(document.exchange.rate or 1)
+    exact = {
+        "exact_supply": formatting.cut(document.supply_krw / rate, least=2, most=4),
+        "exact_vat": formatting.cut(document.vat_krw / rate, least=2, most=4),
+    }
+    return lines | {name: formatting.dollar_sign(amount) for name, amount in usd.items()} | exact
 
 
 def _document(invoice: Invoice) -> InvoiceDocument:
@@ -85,7 +120,8 @@ def _lines(document: InvoiceDocument) -> dict[str, Any]:
     """The lines with their dollars as one column that adds up, as on the PDF."""
     costs = formatting.column([Fraction(line.sold_usd) for line in document.usage_lines])
     texts = [costs.text(cell) for cell in costs.cells]
-    return {"rows": list(zip(document.usage_lines, texts, strict=True)), "cost": costs.text(costs.total)}
+    amounts = [formatting.lines_amount(document, [line]) for line in document.usage_lines]
+    return {"rows": list(zip(document.usage_lines, texts, amounts, strict=True)), "cost": costs.text(costs.total)}
 
 
 def _formula(document: InvoiceDocument) -> dict[str, Any]:
