@@ -18,7 +18,7 @@ from accounts.api import IsCustomerKey
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from accounts.spreadsheets import csv_text
-from billing.api.amounts import AmountDocument, krw
+from billing.api.amounts import AmountDocument, krw, usd_cents
 from billing.api.invoices import PROBLEMS, FileView, asking, file_response
 from billing.models import Invoice, LedgerTransaction, PromotionalCredit
 from billing.selectors.balances import (
@@ -35,7 +35,7 @@ from usage.periods import KST, BillingMonth
 
 CSV_COLUMNS = (
     "date", "kind", "invoice_number", "charged_krw", "paid_krw", "receivable_krw", "unapplied_krw", "prepaid_krw",
-    "net_krw",
+    "net_krw", "amount_usd", "exchange_krw",
 )  # fmt: skip
 _DAYS = [
     OpenApiParameter("from", str, description="First KST day, 2026-10-01; the first of last month if absent."),
@@ -71,6 +71,7 @@ class DueDocument(serializers.Serializer):
 
     number = serializers.CharField()
     due = AmountDocument()
+    due_usd = AmountDocument(allow_null=True, help_text="That in dollars; null on an invoice in won.")
     due_on = serializers.CharField()
     deposit_code = serializers.CharField(help_text="What to write as the depositor's name (입금자명).")
 
@@ -92,6 +93,13 @@ class StatementRowDocument(serializers.Serializer):
     invoice_number = serializers.CharField(allow_null=True)
     charged = AmountDocument(help_text="Raised what is owed.")
     paid = AmountDocument(help_text="Lowered it; both are 0 where money only changed its place.")
+    dollars = AmountDocument(
+        allow_null=True, help_text="The dollars that were received, or paid an invoice in dollars."
+    )
+    exchange_difference = AmountDocument(
+        help_text="Won that these dollars were worth beyond the won that they paid, below 0 where they were worth less; "
+        "inside `charged` or `paid`."
+    )
     balance = BalancesDocument()
 
 
@@ -216,6 +224,8 @@ def _row_json(row: StatementRow) -> dict[str, Any]:
         "invoice_number": row.invoice_number,
         "charged": krw(row.charged_krw),
         "paid": krw(row.paid_krw),
+        "dollars": None if row.amount_usd is None else usd_cents(row.amount_usd),
+        "exchange_difference": krw(row.exchange_krw),
         "balance": balances_json(row.balance),
     }
 
@@ -225,6 +235,7 @@ def _due_json(invoice: Invoice) -> dict[str, Any]:
     return {
         "number": invoice.number,
         "due": krw(invoice.due_krw),
+        "due_usd": None if invoice.due_usd is None else usd_cents(invoice.due_usd),
         "due_on": invoice.due_on.isoformat(),
         "deposit_code": invoice.document["deposit_code"],
     }
@@ -256,6 +267,8 @@ def _cells(row: StatementRow) -> list[str | int]:
         balance.unapplied_krw,
         balance.prepaid_krw,
         balance.net_krw,
+        "" if row.amount_usd is None else f"{row.amount_usd:f}",
+        row.exchange_krw,
     ]
 
 

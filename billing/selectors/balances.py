@@ -39,7 +39,9 @@ class StatementRow:
     """One ledger transaction as one customer sees it: what it changed, and the balance after it. Not its memo, which may
     quote an operator's reason.
 
-    `charged_krw` raised what the customer owes, `paid_krw` lowered it; both 0 where money only changed its place.
+    `charged_krw` raised what the customer owes, `paid_krw` lowered it; both 0 where money only changed its place. Where
+    dollars moved these are `amount_usd`, and `exchange_krw` the won that they were worth beyond the won that they settled:
+    charged, or paid where they were worth less.
     """
 
     position: int
@@ -48,6 +50,8 @@ class StatementRow:
     invoice_number: str | None
     charged_krw: int
     paid_krw: int
+    amount_usd: Decimal | None
+    exchange_krw: int
     balance: Balance
 
 
@@ -95,20 +99,21 @@ def statement_rows(
             },
         )
         rows = cursor.fetchall()
-    for position, occurred_on, kind, number, net, *after_it in rows:
-        balance = Balance(*(int(won) for won in after_it))
-        yield StatementRow(position, occurred_on, kind, number, max(0, int(net)), max(0, -int(net)), balance)
+    for position, occurred_on, kind, number, net, usd, exchange, *after_it in rows:
+        won, balance = int(net), Balance(*map(int, after_it))
+        yield StatementRow(position, occurred_on, kind, number, max(0, won), max(0, -won), usd, int(exchange), balance)
 
 
 _STATEMENT = """
 WITH moved AS (
-    SELECT t.id, t.occurred_on, t.kind, t.invoice_id,
+    SELECT t.id, t.occurred_on, t.kind, t.invoice_id, coalesce(t.reverses_id, t.id) AS cause_id,
+           coalesce(-sum(e.amount) FILTER (WHERE e.account = 'exchange_difference'), 0) AS exchange,
            coalesce(sum(e.amount) FILTER (WHERE e.account = 'receivable'), 0) AS receivable,
            coalesce(-sum(e.amount) FILTER (WHERE e.account = 'unapplied'), 0) AS unapplied,
            coalesce(-sum(e.amount) FILTER (WHERE e.account = 'prepayments'), 0) AS prepaid
     FROM billing_ledgertransaction t JOIN billing_ledgerentry e ON e.transaction_id = t.id
     WHERE e.customer_id = %(customer)s AND e.currency = 'KRW'
-      AND e.account IN ('receivable', 'unapplied', 'prepayments')
+      AND e.account IN ('receivable', 'unapplied', 'prepayments', 'exchange_difference')
       AND t.occurred_on BETWEEN %(first)s AND %(last)s
     GROUP BY t.id
 ), numbered AS (
@@ -119,8 +124,10 @@ WITH moved AS (
     FROM moved WINDOW sorted AS (ORDER BY occurred_on, id)
 )
 SELECT n.position, n.occurred_on, n.kind, i.number, n.receivable - n.unapplied - n.prepaid,
-       n.receivable_after, n.unapplied_after, n.prepaid_after
+       coalesce(p.received_usd, a.allocated_usd), n.exchange, n.receivable_after, n.unapplied_after, n.prepaid_after
 FROM numbered n LEFT JOIN billing_invoice i ON i.id = n.invoice_id
+LEFT JOIN billing_payment p ON p.ledger_transaction_id = n.cause_id
+LEFT JOIN billing_allocation a ON a.ledger_transaction_id = n.cause_id
 WHERE n.position > %(after)s ORDER BY n.position LIMIT %(limit)s
 """
 

@@ -48,7 +48,13 @@ def test_the_balance_says_what_is_owed_ahead_and_free(gaon: Customer) -> None:
         "net": won(2_700),
     }
     assert answer["due_invoices"] == [
-        {"number": "INV-202610-0001", "due": won(3_700), "due_on": "2026-11-17", "deposit_code": "JS26100001"}
+        {
+            "number": "INV-202610-0001",
+            "due": won(3_700),
+            "due_usd": None,
+            "due_on": "2026-11-17",
+            "deposit_code": "JS26100001",
+        }
     ]
     assert answer["promotional_credits"] == [
         {

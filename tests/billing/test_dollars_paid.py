@@ -17,14 +17,16 @@ from accounts.errors import InvalidInput
 from accounts.models import Customer
 from billing.errors import AlreadyRecorded, NoExchangeRate, NotEnoughLeft, WrongCustomer
 from billing.models import Allocation, AllocationReversal, Invoice, LedgerTransaction, Payment
-from billing.selectors.balances import account_balances, balance_of
+from billing.selectors.balances import account_balances, balance_of, statement_rows
+from billing.selectors.journal import journal_rows
 from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
 from billing.services.crediting import issue_credit_note, void_invoice
 from billing.services.paying import match_payment, pay_invoice, record_payment, refund_payment, reverse_payment
 from billing.services.prepaying import refund_prepayment, set_aside
 from tests.billing.factories import ACTOR
 from tests.billing.money import billed, broken_checks, deposit
-from tests.billing.month import DOLLAR, NOW, open_house, publish, tenant, use
+from tests.billing.month import DOLLAR, NOVEMBER, NOW, open_house, publish, tenant, use
+from tests.usage_api.asking import asked, get, key_of
 
 pytestmark = pytest.mark.django_db
 
@@ -328,6 +330,56 @@ def test_what_was_given_up_leaves_the_rest_to_dollars(gaon: Customer, invoice: I
     pay(dollars("71.43", on=CHEAP, customer=gaon), invoice)
     assert state(invoice) == ("paid", 0, "0.00")
     assert broken_checks() == {}
+
+
+# -- What people read --------------------------------------------------------------------------------------------------
+def test_the_statement_names_dollars_and_their_difference(gaon: Customer, invoice: Invoice) -> None:
+    """150 dollars at 1,450 are 217,500 won; 129.42 of them, 187,659 won, paid 181,177, and then did not."""
+    payment = dollars("150", on=DEAR, customer=gaon)
+    made = allocate_payment(payment=payment, invoice=invoice, actor=ACTOR, now=noon(DEAR))
+    reverse_allocation(allocation=made, reason="x", actor=ACTOR, now=noon(date(2026, 11, 5)))
+    rows = list(statement_rows(gaon, first_on=date(2026, 10, 1), last_on=date(2026, 11, 30)))
+    assert [
+        (row.kind, row.charged_krw, row.paid_krw, row.amount_usd and str(row.amount_usd), row.exchange_krw)
+        for row in rows
+    ] == [
+        ("invoice_issued", 181_177, 0, None, 0),
+        ("payment_received", 0, 217_500, "150.00", 0),
+        ("payment_allocated", 6_482, 0, "129.42", 6_482),
+        ("reversal", 0, 6_482, "129.42", -6_482),
+    ]
+    assert [row.balance.net_krw for row in rows] == [181_177, -36_323, -29_841, -36_323]
+    assert rows[-1].balance == balance_of(gaon)
+    secret, _ = key_of(gaon)
+    shown = asked(secret, "/billing/v1/statement", **{"from": "2026-11-01", "to": "2026-11-30"})["rows"][1]
+    assert (shown["dollars"], shown["exchange_difference"]) == (
+        {"amount": "129.42", "currency": "USD"},
+        {"amount": "6482", "currency": "KRW"},
+    )
+    [due] = asked(secret, "/billing/v1/balance")["due_invoices"]
+    assert (due["due"]["amount"], due["due_usd"]) == ("181177", {"amount": "129.42", "currency": "USD"})
+    file = get(secret, "/billing/v1/statement/csv", **{"from": "2026-11-01", "to": "2026-11-30"})
+    cells = [line.split(",")[-2:] for line in file.content.decode("utf-8-sig").splitlines()]
+    assert cells == [["amount_usd", "exchange_krw"], ["150.00", "0"], ["129.42", "6482"], ["129.42", "-6482"]]
+
+
+def test_the_journal_has_dollars_in_its_memos(gaon: Customer, invoice: Invoice) -> None:
+    payment = dollars("129.42", on=DEAR, customer=gaon, reference="wire-7")
+    made = allocate_payment(payment=payment, invoice=invoice, actor=ACTOR, now=noon(DEAR))
+    reverse_allocation(allocation=made, reason="반환", actor=ACTOR, now=noon(date(2026, 11, 5)))
+    rows = [(row.account_name, row.debit_krw, row.credit_krw, row.memo) for row in journal_rows(NOVEMBER)]
+    came = "gaon wire-7 USD 129.42 x 1450"
+    paid, back = "gaon 2026-10 USD 129.42 INV-202610-0001", "gaon 반환 INV-202610-0001"
+    assert rows == [
+        ("외화예금", 187_659, 0, came),
+        ("가수금", 0, 187_659, came),
+        ("가수금", 187_659, 0, paid),
+        ("외환차익", 0, 6_482, paid),
+        ("외상매출금", 0, 181_177, paid),
+        ("외상매출금", 181_177, 0, back),
+        ("외환차익", 6_482, 0, back),
+        ("가수금", 0, 187_659, back),
+    ]
 
 
 # -- What the database refuses -----------------------------------------------------------------------------------------
