@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 
-from django.db.models import QuerySet, Sum
+from django.db.models import DecimalField, QuerySet, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 
 from accounts.models import Customer
 from billing.documents import InvoiceDocument
@@ -20,8 +23,10 @@ _UNNUMBERED = "-"
 
 
 def credit_notes_of(customer: Customer) -> QuerySet[CreditNote]:
-    """The customer's credit notes, newest first."""
-    return CreditNote.objects.filter(customer=customer).select_related("invoice").order_by("-issued_at", "-pk")
+    """The customer's credit notes, newest first, with their `total_usd` (None on an invoice in won)."""
+    notes = CreditNote.objects.filter(customer=customer).select_related("invoice").order_by("-issued_at", "-pk")
+    cents: DecimalField[Decimal, Decimal] = DecimalField(max_digits=20, decimal_places=2)
+    return notes.annotate(total_usd=Cast(KT("document__dollars__total_usd"), cents))
 
 
 def creditable_krw(line: InvoiceLine) -> int:
