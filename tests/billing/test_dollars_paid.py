@@ -6,24 +6,29 @@ The house sells at 1,400 won a dollar and 15 %: USD 100 of usage is 164,706 + 16
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
+from pypdf import PdfReader
 
 from accounts.errors import InvalidInput
-from accounts.models import Customer
+from accounts.models import Customer, Membership, User
+from accounts.services import add_seller_profile
 from billing.errors import AlreadyRecorded, NoExchangeRate, NotEnoughLeft, WrongCustomer
 from billing.models import Allocation, AllocationReversal, Invoice, LedgerTransaction, Payment
 from billing.selectors.balances import account_balances, balance_of, statement_rows
-from billing.selectors.journal import journal_rows
+from billing.selectors.journal import journal_csv, journal_rows
 from billing.services.allocating import allocate_payment, reverse_allocation, write_off_invoice
 from billing.services.crediting import issue_credit_note, void_invoice
 from billing.services.paying import match_payment, pay_invoice, record_payment, refund_payment, reverse_payment
 from billing.services.prepaying import refund_prepayment, set_aside
-from tests.billing.factories import ACTOR
+from billing.services.printing import ensure_invoice_pdf
+from tests.billing.factories import ACTOR, SELLER
 from tests.billing.money import billed, broken_checks, deposit
 from tests.billing.month import DOLLAR, NOVEMBER, NOW, open_house, publish, tenant, use
 from tests.usage_api.asking import asked, get, key_of
@@ -493,3 +498,55 @@ def test_a_reversal_twice_gives_dollars_back_once(gaon: Customer, invoice: Invoi
             allocation=made, reason="x", actor="x", reversed_at=NOW, ledger_transaction=posted
         )
     assert free(payment) == (145_000, "100.00")
+
+
+# -- The whole way -----------------------------------------------------------------------------------------------------
+def test_from_the_contract_to_the_last_cent(client: Client) -> None:
+    """A contract in dollars, a month closed, the PDF, the API and the page in dollars, paid a week later at another rate."""
+    open_house()
+    publish(CHEAP, "1300")
+    account = "국민은행 SWIFT CZNBKRSE 123456-56-001234"
+    add_seller_profile(valid_from=date(2026, 2, 1), actor=ACTOR, **SELLER, bank_account_usd=account)
+    dasan = tenant("dasan", invoice_currency="USD")
+    owner = User.objects.create_user("owner@dasan.example", "x")
+    Membership.objects.create(user=owner, customer=dasan, role=Membership.Role.OWNER)
+    client.force_login(owner)
+    use(dasan, DOLLAR)
+    invoice = billed(dasan)
+    number = invoice.number or ""
+    assert (invoice.total_krw, str(invoice.total_usd), invoice.tax_invoice.total_krw) == (1_812, "1.30", 1_812)
+    printed = ensure_invoice_pdf(invoice=invoice, now=NOW).content
+    text = "".join("".join(page.extract_text() for page in PdfReader(io.BytesIO(printed)).pages).split())
+    assert ("1.30" in text, "1,812" in text, "CZNBKRSE" in text) == (True, True, True)
+    secret, _ = key_of(dasan)
+    shown = asked(secret, f"/billing/v1/invoices/{number}")
+    assert (shown["status"], shown["currency"], shown["dollars"]["due"]["amount"]) == ("issued", "USD", "1.30")
+    assert "US$1.30" in client.get(f"/c/dasan/invoices/{number}/").content.decode()
+    assert "US$1.30" in client.get("/c/dasan/balance/").content.decode()
+
+    due = Decimal(shown["dollars"]["due"]["amount"])
+    payment = pay_invoice(
+        invoice=invoice,
+        reference="FT26110300001",
+        received_at=noon(CHEAP),
+        received_usd=due,
+        depositor_name="DASAN CO LTD",
+        actor=ACTOR,
+        now=noon(CHEAP),
+    )
+    assert free(payment) == (0, "0.00")
+    assert state(invoice) == ("paid", 0, "0.00")
+    assert books() == {"bank_usd": 1_690, "exchange_difference": 122}
+    shown = asked(secret, f"/billing/v1/invoices/{number}")
+    assert (shown["status"], shown["due"]["amount"], shown["dollars"]["due"]["amount"]) == ("paid", "0", "0.00")
+    assert asked(secret, "/billing/v1/balance")["net"]["amount"] == "0"
+    page = client.get("/c/dasan/balance/?month=2026-11").content.decode()
+    assert page.count("US$1.30") == 2  # received, and given to the invoice
+    assert "환율 차액" in page
+    paid = "dasan 2026-10 USD 1.30 INV-202610-0001"
+    assert journal_csv(NOVEMBER).splitlines()[-3:] == [
+        f"2026-11-03,가수금,1690,,{paid}",
+        f"2026-11-03,외환차손,122,,{paid}",
+        f"2026-11-03,외상매출금,,1812,{paid}",
+    ]
+    assert broken_checks() == {}

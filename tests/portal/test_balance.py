@@ -51,7 +51,7 @@ def test_the_file_holds_the_months_movements(cast: Cast, acme: Client) -> None:
     lines = answer.content.decode("utf-8-sig").splitlines()
     invoice = cast.acme.invoice
     total = invoice.total_krw
-    assert lines[1:] == [f"{month.last_on},invoice_issued,{invoice.number},{total},0,{total},0,0,{total}"]
+    assert lines[1:] == [f"{month.last_on},invoice_issued,{invoice.number},{total},0,{total},0,0,{total},,0"]
 
 
 @pytest.mark.parametrize("month", ["2999-01", "x", "2026-13", "2000-12"])
