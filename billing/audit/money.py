@@ -33,6 +33,14 @@ FROM billing_payment p LEFT JOIN billing_allocation a ON a.payment_id = p.id AND
 WHERE p.currency = 'USD' GROUP BY p.id
 """
 
+# Dollars that paid an invoice by the dollar: both are in dollars, and they are within a cent of the won they settled.
+_BY_THE_DOLLAR = """
+SELECT a.id, a.amount_krw, a.allocated_usd, coalesce(p.currency = 'USD' AND i.currency = 'USD'
+       AND abs(a.amount_krw * i.total_usd - a.allocated_usd * i.total_krw) <= i.total_krw / 100.0, false)
+FROM billing_allocation a JOIN billing_invoice i ON i.id = a.invoice_id LEFT JOIN billing_payment p ON p.id = a.payment_id
+WHERE a.allocated_usd IS NOT NULL
+"""
+
 _PREPAYMENTS = """
 SELECT s.id, s.amount_krw, s.consumed_krw, s.refunded_krw, s.withdrawn_krw,
        coalesce((SELECT sum(a.amount_krw) FROM billing_allocation a WHERE a.prepayment_id = s.id AND NOT EXISTS (
@@ -180,6 +188,8 @@ def payments_add_up() -> Iterator[str | None]:
             if holds
             else f"payment {reference}: USD {received} for {amount}, says {allocated[0]} allocated, not {allocated[1]}"
         )
+    for pk, won, usd, holds in _rows(_BY_THE_DOLLAR):
+        yield None if holds else f"allocation {pk}: USD {usd} settle {won} won"
     for pk, amount, *sums in _rows(_PREPAYMENTS):
         holds = sums[:3] == sums[3:] and sum(sums[:3]) <= amount
         yield None if holds else f"prepayment {pk}: says {sums[:3]} of {amount}, its rows say {sums[3:]}"

@@ -31,6 +31,7 @@ from billing.services.printing import ensure_invoice_pdf
 from tests.billing.factories import ACTOR, SELLER
 from tests.billing.money import billed, broken_checks, deposit
 from tests.billing.month import DOLLAR, NOVEMBER, NOW, open_house, publish, tenant, use
+from tests.billing.test_books import damage
 from tests.usage_api.asking import asked, get, key_of
 
 pytestmark = pytest.mark.django_db
@@ -498,6 +499,34 @@ def test_a_reversal_twice_gives_dollars_back_once(gaon: Customer, invoice: Invoi
             allocation=made, reason="x", actor="x", reversed_at=NOW, ledger_transaction=posted
         )
     assert free(payment) == (145_000, "100.00")
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("UPDATE billing_payment SET allocated_usd = allocated_usd - 1", {"payments_add_up"}),
+        ("UPDATE billing_allocation SET allocated_usd = allocated_usd + 0.01", {"payments_add_up"}),
+        ("UPDATE billing_allocation SET exchange_krw = exchange_krw + 1", {"payments_add_up", "balances_agree"}),
+        (
+            "UPDATE billing_allocation SET amount_krw = amount_krw - 20, exchange_krw = exchange_krw + 20",
+            {"payments_add_up", "balances_agree"},
+        ),
+        ("UPDATE billing_ledgerentry SET account = 'bank' WHERE account = 'bank_usd'", {"balances_agree"}),
+        (
+            "UPDATE billing_ledgerentry SET amount = amount + 1 WHERE account = 'exchange_difference'",
+            {"ledger_balances", "balances_agree"},
+        ),
+    ],
+)
+def test_damage_behind_the_guards_is_found(
+    gaon: Customer, invoice: Invoice, statement: str, expected: set[str]
+) -> None:
+    payment = dollars("200", on=DEAR, customer=gaon)
+    pay(payment, invoice, "50")
+    refund_payment(payment=payment, amount_krw=1, reference="o-1", refunded_at=NOW, reason="x", actor=ACTOR)
+    assert broken_checks() == {}
+    damage(statement)
+    assert set(broken_checks()) == expected
 
 
 # -- The whole way -----------------------------------------------------------------------------------------------------

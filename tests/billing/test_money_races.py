@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from accounts.errors import DomainError
@@ -13,7 +15,7 @@ from billing.services.paying import record_payment, reverse_payment
 from billing.services.prepaying import pay_from_prepayment, refund_prepayment
 from tests.billing.factories import ACTOR
 from tests.billing.money import billed, broken_checks, deposit, grant, plain_house, prepay, spend
-from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER
+from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER, open_house, tenant
 from tests.billing.test_close_races import in_threads
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,6 +42,43 @@ def test_one_payment_for_many_allocations() -> None:
     assert refused == ["not_enough_left"] * 4
     invoice.refresh_from_db()
     assert invoice.due_krw == 2_000
+    assert broken_checks() == {}
+
+
+def test_one_payment_in_dollars_for_many_allocations() -> None:
+    """Eight times 3 of 10 dollars, on an invoice of 22 dollars: three go through."""
+    open_house(margin="0", rate="1000")
+    customer = tenant(invoice_currency="USD")
+    spend(customer, 20_000)
+    invoice = billed(customer)
+    payment = record_payment(
+        reference="wire-1",
+        received_at=NOW,
+        received_usd=Decimal("10"),
+        depositor_name="",
+        customer=customer,
+        actor=ACTOR,
+        now=NOW,
+    )
+    refused: list[str] = []
+
+    def work(number: int) -> None:
+        try:
+            allocate_payment(
+                payment=Payment.objects.get(pk=payment.pk),
+                invoice=Invoice.objects.get(pk=invoice.pk),
+                amount_usd=Decimal("3"),
+                actor=ACTOR,
+                now=NOW,
+            )
+        except DomainError as error:
+            refused.append(error.code)
+
+    in_threads(8, work)
+    payment.refresh_from_db()
+    invoice.refresh_from_db()
+    assert (refused, payment.allocated_usd, payment.unapplied_usd) == (["not_enough_left"] * 5, 9, 1)
+    assert (invoice.due_krw, invoice.due_usd) == (13_000, 13)
     assert broken_checks() == {}
 
 
