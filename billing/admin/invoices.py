@@ -31,7 +31,7 @@ from accounts.models import Customer
 from billing.admin.asking import PartForm
 from billing.admin.credit_notes import INVOICE_OPERATIONS
 from billing.admin.deliveries import InvoiceCustomerFilter, InvoiceMonthFilter
-from billing.formatting import won
+from billing.formatting import dollars, won
 from billing.models import (
     Allocation,
     CreditNote,
@@ -102,10 +102,11 @@ def _write_off(invoice: Invoice, answers: dict[str, Any], actor: str) -> str:
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnlyAdmin):
     list_display = (
-        "number", "customer", "month", "status", "supply_krw", "vat_krw", "total_krw", "issued_on", "due_on", "tax_state",
+        "number", "customer", "month", "status", "supply_krw", "vat_krw", "total_krw", "total_usd", "issued_on", "due_on",
+        "tax_state",
     )  # fmt: skip
     list_display_links = ("number", "customer")
-    list_filter = ("status", CustomerFilter, MonthFilter, TaxStateFilter)
+    list_filter = ("status", "currency", CustomerFilter, MonthFilter, TaxStateFilter)
     list_select_related = ("customer", "tax_invoice")
     search_fields = ("number", "customer__slug", "customer__name")
     ordering = ("-month", "-number")
@@ -140,6 +141,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
             gettext_lazy("Amounts"),
             {"fields": ("supply_krw", "vat_krw", "zero_rating", "total_krw", "allocated_krw", "due")},
         ),
+        (gettext_lazy("In dollars"), {"fields": ("currency", "supply_usd", "vat_usd", "total_usd", "due_in_dollars")}),
         (
             gettext_lazy("How the won came about"),
             {"fields": ("cost_usd", "rule", "exchange_rate", "exchange_evidence", "margin", "rounding_rule")},
@@ -191,6 +193,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("due (KRW)"))
     def due(self, row: Invoice) -> str:
         return won(row.due_krw)
+
+    @admin.display(description=gettext_lazy("due (USD)"))
+    def due_in_dollars(self, row: Invoice) -> str:
+        return EMPTY if row.due_usd is None else dollars(row.due_usd)
 
     @admin.display(description=gettext_lazy("period"))
     def billing_period(self, row: Invoice) -> str:
