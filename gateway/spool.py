@@ -47,7 +47,7 @@ class Spool:
 
     def has_any(self) -> bool:
         """Whether something waits; asks the disk and takes no lock."""
-        return self._draining.exists() or (self.path.exists() and self.path.stat().st_size > 0)
+        return self._draining.exists() or _size(self.path) > 0
 
     @contextmanager
     def draining(self) -> Iterator[list[Outcome]]:
@@ -95,7 +95,7 @@ class Spool:
             with open(path, "ab", buffering=0, opener=_private) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 # Whoever drains may have renamed it while we waited for the lock.
-                if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                if not _is_at(path, file.fileno()):
                     continue
                 if _is_torn(path):
                     data = b"\n" + data
@@ -110,9 +110,25 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _size(path: Path) -> int:
+    """In bytes; 0 where no file is. Whoever drains may take it away at any moment, so it is asked once."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _is_torn(path: Path) -> bool:
     """Whether a crash left half a line at the end."""
-    size = path.stat().st_size
+    size = _size(path)
     if not size:
         return False
     with path.open("rb") as file:

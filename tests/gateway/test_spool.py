@@ -65,7 +65,7 @@ def test_threads_append_whole_lines_while_another_drains(spool: Spool) -> None:
     seen: list[str] = []
 
     def append(thread: int) -> None:
-        for number in range(10):
+        for number in range(100):
             spool.append(outcome(f"gen-{thread}-{number}"))
 
     threads = [threading.Thread(target=append, args=(number,)) for number in range(4)]
@@ -76,7 +76,7 @@ def test_threads_append_whole_lines_while_another_drains(spool: Spool) -> None:
     for thread in threads:
         thread.join()
     seen += waiting(spool) + waiting(spool)
-    assert sorted(seen) == sorted(f"gen-{thread}-{number}" for thread in range(4) for number in range(10))
+    assert sorted(seen) == sorted(f"gen-{thread}-{number}" for thread in range(4) for number in range(100))
 
 
 def test_of_two_that_drain_one_does(spool: Spool) -> None:
