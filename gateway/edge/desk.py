@@ -1,10 +1,14 @@
 """The edge's way to the money: groups that are committed together, the spool for when the database is away, and what is
 looked after in the background (leases, notes of begun answers, the list of upstreams).
+
+Groups are asked from the event loop. Where something has to be read first, or is odd, or broke, they go by the services'
+rule in a thread: Django refuses to be asked from the loop, and says so before anything is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -14,21 +18,25 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
+import psycopg
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
 from gateway.calls import Admission, Answering, Caller, CallRefused, CallRequest, Outcome, Settled
-from gateway.services.admitting import admit_calls
+from gateway.services.admitting import ADMIT, AdmissionGroup, admit_calls, admit_group
 from gateway.services.callers import find_caller
+from gateway.services.finishing import FINISH, Finish
 from gateway.services.leasing import extend_leases, note_answering
 from gateway.services.settling import settle_calls
 from gateway.services.spooling import drain_spool
 from gateway.services.upstreams import usable_targets
 from gateway.spool import Spool, spool_path
 from gateway.upstreams import Pool, Target
-from usage.services.grouping import GroupCommitter
 from usage.services.reconnecting import on_a_live_connection
+
+from .groups import Groups
+from .wire import Wire
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +68,16 @@ class Desk:
     def __init__(self, *, targets: Callable[[], Sequence[Target]] = usable_targets) -> None:
         self._targets = targets
         self.instance = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._admitting: GroupCommitter[CallRequest, Admission | CallRefused] = GroupCommitter(_admit)
-        self._settling: GroupCommitter[_Ended, Settled] = GroupCommitter(_settle)
+        self._admitting: Groups[CallRequest, Admission | CallRefused] = Groups(self._admit)
+        self._settling: Groups[_Ended, Settled] = Groups(self._settle)
+        self._admission_wire, self._settlement_wire = Wire(), Wire()
         self._spool = Spool(spool_path())
         self._under_way: dict[str, CallRequest] = {}  # admitted, and neither settled nor spooled
         self._late: set[asyncio.Task[None]] = set()
         self._chores: list[asyncio.Task[None]] = []
-        # One thread, one connection for everything that nobody waits for.
+        # One thread, one connection each; the last for everything that nobody waits for.
+        self._admission_thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-admission")
+        self._settlement_thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-settlement")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-chores")
 
     async def open(self, pool: Pool, answering: dict[str, Answering]) -> None:
@@ -104,8 +115,11 @@ class Desk:
         await self._settling.close()
         await self._admitting.close()
         await _tolerantly(self._drain)
-        self._thread.submit(connections.close_all)
-        self._thread.shutdown()
+        for wire in (self._admission_wire, self._settlement_wire):
+            await wire.close()
+        for thread in (self._admission_thread, self._settlement_thread, self._thread):
+            thread.submit(connections.close_all)
+            thread.shutdown()
 
     async def find_caller(self, key_text: str) -> Caller:
         """Whose key it is. Raises CallRefused: 401, or 503 where the database is away."""
@@ -154,12 +168,43 @@ class Desk:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
+    async def _admit(self, requests: Sequence[CallRequest]) -> list[Admission | CallRefused]:
+        now = _now()
+        try:
+            group = AdmissionGroup(requests, now=now)
+            arguments = group.arguments()
+        except SynchronousOnlyOperation:
+            return await _in(self._admission_thread, lambda: admit_calls(requests, now=now))
+        if group.asked:
+            try:
+                group.hear(await self._admission_wire.fetch(ADMIT, arguments))
+            except psycopg.Error:
+                return await _in(self._admission_thread, lambda: admit_group(group, was_cut_off=True))
+        if group.asked:
+            return await _in(self._admission_thread, lambda: admit_group(group))
+        return group.answers()
+
+    async def _settle(self, ended: Sequence[_Ended]) -> list[Settled]:
+        now = _now()
+        outcomes = [one.outcome for one in ended]
+        requests = {one.request.call_id: one.request for one in ended if one.request is not None}
+        try:
+            finish = Finish.of(outcomes, requests, now=now)
+        except SynchronousOnlyOperation:
+            return await _in(self._settlement_thread, lambda: settle_calls(outcomes, requests=requests, now=now))
+        if finish is not None:
+            with contextlib.suppress(psycopg.Error):  # the rule finds out what became of them
+                settled = finish.settled(await self._settlement_wire.fetch(FINISH, finish.arguments))
+                if settled is not None:
+                    return settled
+        return await _in(self._settlement_thread, lambda: settle_calls(outcomes, now=now))
+
     async def _drain(self) -> None:
         await self._apart(lambda: drain_spool(path=self._spool.path, now=_now()))
 
     async def _apart(self, work: Callable[[], T]) -> T:
         """Run database work in the chores' thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, on_a_live_connection, work)
+        return await _in(self._thread, work)
 
 
 def away() -> CallRefused:
@@ -167,14 +212,9 @@ def away() -> CallRefused:
     return CallRefused(503, "service_unavailable", "Calls cannot be taken at the moment; try again.", headers=_AWAY)
 
 
-def _admit(requests: Sequence[CallRequest]) -> list[Admission | CallRefused]:
-    return admit_calls(requests, now=_now())
-
-
-def _settle(ended: Sequence[_Ended]) -> list[Settled]:
-    outcomes = [one.outcome for one in ended]
-    requests = {one.request.call_id: one.request for one in ended if one.request is not None}
-    return on_a_live_connection(lambda: settle_calls(outcomes, requests=requests, now=_now()))
+async def _in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Run database work that may be repeated in a thread that keeps its connection."""
+    return await asyncio.get_running_loop().run_in_executor(thread, on_a_live_connection, work)
 
 
 async def _again_and_again(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:

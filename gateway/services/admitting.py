@@ -8,13 +8,13 @@ number of gateways, what is held and used never exceeds what may be spent.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import InterfaceError, OperationalError, connection
@@ -32,8 +32,10 @@ from usage.services.reconnecting import is_cut_off, on_a_live_connection
 LEASE = timedelta(seconds=60)
 _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})
+#: Verdicts on terms that this process has to learn anew.
+_STALE = frozenset({"factor", "no_rate"})
 _HELD = "SELECT call_id FROM gateway_call WHERE call_id = ANY (%s)"
-_ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s::jsonb)"
+ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s::jsonb)"
 _REFRESH_SECONDS = 10.0
 #: For how long a process believes that terms of models have not changed while the general factor has not.
 _BELIEVED_SECONDS = 10.0
@@ -69,6 +71,78 @@ class _Asked:
     plan: Plan
     factor: Decimal | None = None
     hold_krw: int = 0
+    verdict: _Verdict | None = None
+
+
+class AdmissionGroup:
+    """Calls on their way to their verdicts. Whoever has it asks `ADMIT` with `arguments` and lets it `hear` the rows, until
+    `asked` is empty; `answers` are in the order of the requests.
+    """
+
+    def __init__(self, requests: Sequence[CallRequest], *, now: datetime) -> None:
+        offers = current_offers()
+        self._now = now
+        self._answers: dict[int, Admission | CallRefused] = {}
+        self.asked: list[_Asked] = []
+        for place, request in enumerate(requests):
+            try:
+                self.asked.append(_Asked(place, request, plan_call(request, offers)))
+            except CallRefused as refused:
+                self._answers[place] = refused
+
+    def arguments(self) -> list[Any]:
+        """What `ADMIT` is asked with, at the terms that this process knows."""
+        _know_terms({one.request.caller.customer_id for one in self.asked})
+        for one in self.asked:
+            customer_id = one.request.caller.customer_id
+            one.factor = one.plan.factor(_factors.get(customer_id), _terms[customer_id][1])
+            one.hold_krw = one.plan.hold_krw(one.factor)
+        return [self._now, self._now + LEASE, orjson.dumps([_row(one) for one in self.asked]).decode()]
+
+    def hear(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Take the verdicts. What was asked on stale terms stays in `asked`, with what is known now."""
+        verdicts = {row[0]: _Verdict(*row) for row in rows}
+        stale = []
+        for one in self.asked:
+            customer_id = one.request.caller.customer_id
+            one.verdict = verdict = verdicts[one.place]
+            _factors[customer_id] = verdict.factor
+            if verdict.verdict == "factor":
+                _terms.pop(customer_id, None)
+            if verdict.verdict in _STALE:
+                stale.append(one)
+            else:
+                self._answers[one.place] = _answer(one, verdict, self._now)
+        self.asked = stale
+
+    def hear_of_holds(self, call_ids: Collection[str]) -> None:
+        """These calls are let out: their holds are there. How much of their limits is left went with the lost answer."""
+        for one in self.asked:
+            if one.request.call_id in call_ids:
+                admission = Admission(one.request.call_id, one.plan.granted_max_tokens, one.hold_krw)
+                self._answers[one.place] = admission
+        self.asked = [one for one in self.asked if one.place not in self._answers]
+
+    def refresh(self) -> None:
+        """Answer those whom asking again does not help: no rate is known, and it was looked for a moment ago."""
+        waiting = []
+        for one in self.asked:
+            verdict = one.verdict
+            if verdict is None or verdict.verdict == "factor":
+                waiting.append(one)
+                continue
+            if _refresh(one.request.caller.customer_id, self._now):
+                waiting.append(one)
+                continue
+            self._answers[one.place] = _answer(one, verdict, self._now)
+        self.asked = waiting
+
+    def answers(self) -> list[Admission | CallRefused]:
+        """One per request, in order; who was asked too often is told the last verdict."""
+        for one in self.asked:
+            assert one.verdict is not None
+            self._answers[one.place] = _answer(one, one.verdict, self._now)
+        return [self._answers[place] for place in range(len(self._answers))]
 
 
 def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admission | CallRefused]:
@@ -76,76 +150,50 @@ def admit_calls(requests: Sequence[CallRequest], *, now: datetime) -> list[Admis
 
     Raises OperationalError when the database is away; nothing is held then.
     """
-    offers = on_a_live_connection(current_offers)
-    answers: dict[int, Admission | CallRefused] = {}
-    asked: list[_Asked] = []
-    for place, request in enumerate(requests):
-        try:
-            asked.append(_Asked(place, request, plan_call(request, offers)))
-        except CallRefused as refused:
-            answers[place] = refused
-    for attempt in range(_ATTEMPTS):
-        if not asked:
+    return admit_group(on_a_live_connection(lambda: AdmissionGroup(requests, now=now)))
+
+
+def admit_group(group: AdmissionGroup, *, was_cut_off: bool = False) -> list[Admission | CallRefused]:
+    """As `admit_calls`, for a group that may have heard something already. `was_cut_off`: it was asked over a connection
+    that broke, perhaps before the holds were taken and perhaps after.
+    """
+    if was_cut_off:
+        on_a_live_connection(lambda: _find_holds(group))
+    for _ in range(_ATTEMPTS):
+        group.refresh()
+        if not group.asked:
             break
-        verdicts = _ask(asked, now)
-        again = []
-        for one in asked:
-            verdict = verdicts[one.place]
-            customer_id = one.request.caller.customer_id
-            _factors[customer_id] = verdict.factor
-            if verdict.verdict == "factor":
-                _terms.pop(customer_id, None)
-            is_stale = verdict.verdict == "factor" or (verdict.verdict == "no_rate" and _refresh(customer_id, now))
-            if is_stale and attempt + 1 < _ATTEMPTS:
-                again.append(one)
-            else:
-                answers[one.place] = _answer(one, verdict, now)
-        asked = again
-    return [answers[place] for place in range(len(requests))]
+        _ask(group)
+    return group.answers()
 
 
-def _ask(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
-    on_a_live_connection(lambda: _know_terms({one.request.caller.customer_id for one in asked}))
-    for one in asked:
-        customer_id = one.request.caller.customer_id
-        one.factor = one.plan.factor(_factors.get(customer_id), _terms[customer_id][1])
-        one.hold_krw = one.plan.hold_krw(one.factor)
+def _ask(group: AdmissionGroup) -> None:
+    arguments = on_a_live_connection(group.arguments)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _verdicts(asked, now)
+            group.hear(_fetch(ADMIT, arguments))
+            return
         except (OperationalError, InterfaceError) as error:
-            if is_cut_off():
-                return _ask_again(asked, now)
-            if attempt == _ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRIED:
+            if is_cut_off(error):
+                connection.close()
+                _find_holds(group)
+                if not group.asked:
+                    return
+                arguments = group.arguments()
+            elif attempt == _ATTEMPTS or getattr(error.__cause__, "sqlstate", None) not in _RETRIED:
                 raise
-    raise AssertionError("unreachable")
 
 
-def _ask_again(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
-    """The verdicts over a new connection, after the old one was cut off: perhaps before it was asked, perhaps after the
-    holds were taken and before anybody heard of it.
-    """
-    connection.close()
+def _find_holds(group: AdmissionGroup) -> None:
+    rows = _fetch(_HELD, [[one.request.call_id for one in group.asked]])
+    group.hear_of_holds({call_id for (call_id,) in rows})
+
+
+def _fetch(statement: str, arguments: list[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(_HELD, [[one.request.call_id for one in asked]])
-        held = {row[0] for row in cursor.fetchall()}
-    verdicts = {one.place: _admitted(one) for one in asked if one.request.call_id in held}
-    if unheard := [one for one in asked if one.place not in verdicts]:
-        verdicts |= _verdicts(unheard, now)
-    return verdicts
-
-
-def _verdicts(asked: Sequence[_Asked], now: datetime) -> dict[int, _Verdict]:
-    body = orjson.dumps([_row(one) for one in asked]).decode()
-    with connection.cursor() as cursor:
-        cursor.execute(_ADMIT, [now, now + LEASE, body])
-        return {row[0]: _Verdict(*row) for row in cursor.fetchall()}
-
-
-def _admitted(one: _Asked) -> _Verdict:
-    """The verdict on a call whose hold is there; how much of its limits is left went with the lost answer."""
-    factor = _factors.get(one.request.caller.customer_id)
-    return _Verdict(one.place, "admitted", None, factor, None, None, None, None, None, None)
+        cursor.execute(statement, arguments)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def _know_terms(customer_ids: Iterable[int]) -> None:

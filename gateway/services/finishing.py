@@ -1,12 +1,14 @@
 """Settling what nearly always is to be settled, in one statement: calls that are open, answered, counted and priced.
 
 `gateway.services.settling` is the rule. This is its shortcut for a group in which nothing is odd; at the first doubt it
-changes nothing and says so. tests/gateway/test_finishing.py holds the two against each other.
+changes nothing and says so. tests/gateway/test_finishing.py holds the two against each other. Who asks the database is left
+open: a thread over Django's connection, or the gateway's event loop over its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,34 +20,38 @@ from gateway.services.metering import Ending, LockedCall, counted_line, may_be_f
 from gateway.services.settlement_rows import alias_rows, attempt_rows, settlement_row
 from usage.services.ingesting import prepare_events
 
-#: Raised by the statement, which then has changed nothing: some id is an event already.
-_KNOWN_EVENT = "JS001"
-_FINISH = "SELECT * FROM gateway_finish(%s, %s, %s, %s, %s::date[], %s, %s::jsonb, %s::jsonb, %s::jsonb)"
+#: Some id is an event already, or two groups met: the statement has changed nothing.
+NOTHING_DONE = frozenset({"JS001", "40P01", "40001"})
+FINISH = "SELECT * FROM gateway_finish(%s, %s, %s, %s, %s::date[], %s, %s::jsonb, %s::jsonb, %s::jsonb)"
 
 
-def finish_open_calls(
-    outcomes: Sequence[Outcome], requests: Mapping[str, CallRequest], *, now: datetime
-) -> list[Settled] | None:
-    """As `settle_calls`, or None with nothing done. `requests` are the calls as they were admitted, by their ids."""
-    if len({outcome.call_id for outcome in outcomes}) < len(outcomes):
-        return None
-    endings = []
-    for outcome in outcomes:
-        request = requests.get(outcome.call_id)
-        if request is None:
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A group that `FINISH` settles with these arguments."""
+
+    endings: Sequence[Ending]
+    arguments: Sequence[Any]
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome], requests: Mapping[str, CallRequest], *, now: datetime) -> Finish | None:
+        """None where the group has to go by the rule. `requests` are the calls as they were admitted, by their ids."""
+        if len({outcome.call_id for outcome in outcomes}) < len(outcomes):
             return None
-        ending = read_outcome(_open_call(request), outcome)
-        if ending.usage is None or ending.flags or may_be_free(ending):
+        endings = []
+        for outcome in outcomes:
+            request = requests.get(outcome.call_id)
+            if request is None:
+                return None
+            ending = read_outcome(_open_call(request), outcome)
+            if ending.usage is None or ending.flags or may_be_free(ending):
+                return None
+            endings.append(ending)
+        events = prepare_events(lines=[counted_line(ending) for ending in endings], now=now)
+        if events is None:
             return None
-        endings.append(ending)
-    events = prepare_events(lines=[counted_line(ending) for ending in endings], now=now)
-    if events is None:
-        return None
-    for ending, event in zip(endings, events.priced, strict=True):
-        ending.event_id, ending.cost_usd, ending.tokens = ending.call.call_id, event.cost_usd, event.tokens
-    billed = _finish(
-        endings,
-        [
+        for ending, event in zip(endings, events.priced, strict=True):
+            ending.event_id, ending.cost_usd, ending.tokens = ending.call.call_id, event.cost_usd, event.tokens
+        arguments = [
             now,
             [ending.call.call_id for ending in endings],
             events.rows,
@@ -55,27 +61,35 @@ def finish_open_calls(
             orjson.dumps([settlement_row(ending, now=now) for ending in endings]).decode(),
             orjson.dumps(attempt_rows(endings)).decode(),
             orjson.dumps(alias_rows(endings)).decode(),
-        ],
-    )
-    if billed is None:
+        ]
+        return cls(endings, arguments)
+
+    def settled(self, rows: Iterable[tuple[str, bool]]) -> list[Settled] | None:
+        """The answers, in order; None where the statement returned nothing because it did nothing."""
+        billed = dict(rows)
+        if len(billed) < len(self.endings):
+            return None
+        return [
+            Settled(ending.call.call_id, ending.event_id, billed[ending.call.call_id], tuple(ending.flags))
+            for ending in self.endings
+        ]
+
+
+def finish_open_calls(
+    outcomes: Sequence[Outcome], requests: Mapping[str, CallRequest], *, now: datetime
+) -> list[Settled] | None:
+    """As `settle_calls`, or None with nothing done."""
+    finish = Finish.of(outcomes, requests, now=now)
+    if finish is None:
         return None
-    return [
-        Settled(ending.call.call_id, ending.event_id, billed[ending.call.call_id], tuple(ending.flags))
-        for ending in endings
-    ]
-
-
-def _finish(endings: Sequence[Ending], arguments: list[Any]) -> dict[str, bool] | None:
-    """Whether each is billed; None when nothing was done."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_FINISH, arguments)
-            billed = dict(cursor.fetchall())
+            cursor.execute(FINISH, finish.arguments)
+            return finish.settled(cursor.fetchall())
     except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) in {_KNOWN_EVENT, "40P01", "40001"}:
+        if getattr(error.__cause__, "sqlstate", None) in NOTHING_DONE:
             return None
         raise
-    return billed if len(billed) == len(endings) else None
 
 
 def _open_call(request: CallRequest) -> LockedCall:

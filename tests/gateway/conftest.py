@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.gateway.local import KEY, LocalUpstream, local_upstream
@@ -12,6 +14,12 @@ from tests.gateway.site import Site, copied_database, migrated_database, on_data
 from tests.nodejs import node_clients, run_node
 
 __all__ = ["node_clients", "run_node"]
+
+
+@pytest.fixture(autouse=True)
+def own_spool(settings: Settings, tmp_path: Path) -> None:
+    """Another test's gateway, on another database, would drain a spool that all of them share."""
+    settings.GATEWAY_SPOOL_DIR = tmp_path / "spool"
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +48,9 @@ def running_site(
             with on_database(name):
                 open_shop()
                 add_upstream("local", f"{upstream.url}/api/v1", KEY)
-            log = tmp_path_factory.mktemp("site") / "web.log"
-            site = start_site(log, {"DATABASE_URL": url_of(settings, name)})
+            home = tmp_path_factory.mktemp("site")
+            environment = {"DATABASE_URL": url_of(settings, name), "GATEWAY_SPOOL_DIR": str(home / "spool")}
+            site = start_site(home / "web.log", environment)
             try:
                 yield site, name
             finally:

@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 T = TypeVar("T")
 
 
-def is_cut_off() -> bool:
-    """Whether this thread has no connection that lives, so that what the database last said may have got lost."""
-    return connection.connection is None or connection.connection.closed
+#: The server's last words on a connection that it ends: by an administrator, after a crash, while it starts.
+_LAST_WORDS = frozenset({"57P01", "57P02", "57P03"})
+
+
+def is_cut_off(error: DatabaseError | InterfaceError) -> bool:
+    """Whether this error says that the connection is no more, so that what the database last said may have got lost."""
+    if connection.connection is None or connection.connection.closed:
+        return True
+    return getattr(error.__cause__, "sqlstate", None) in _LAST_WORDS
 
 
 def on_a_live_connection(work: Callable[[], T]) -> T:
@@ -26,13 +32,13 @@ def on_a_live_connection(work: Callable[[], T]) -> T:
     """
     try:
         return work()
-    except (OperationalError, InterfaceError):
-        if not is_cut_off():
+    except (OperationalError, InterfaceError) as error:
+        if not is_cut_off(error):
             raise
         connection.close()
     try:
         return work()
-    except (OperationalError, InterfaceError):
-        if is_cut_off():
+    except (OperationalError, InterfaceError) as error:
+        if is_cut_off(error):
             connection.close()
         raise

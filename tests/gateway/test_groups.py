@@ -1,0 +1,115 @@
+"""The event loop's own way to the database: groups, their connection, and that a warm gateway takes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+from django.db import connection
+
+from gateway.edge.groups import Groups
+from gateway.edge.wire import Wire
+from tests.gateway.events import metered
+from tests.gateway.gate import SERVED, Gate, Upstream, at_the_gate, reply
+from tests.gateway.money import forget
+from tests.gateway.shop import new_customer
+from tests.gateway.site import Site
+from tests.outages import throw_everybody_out
+
+
+def test_what_arrives_while_a_group_is_committed_is_the_next_group() -> None:
+    groups_seen: list[list[int]] = []
+
+    async def commit(items: Sequence[int]) -> list[int]:
+        groups_seen.append(list(items))
+        await asyncio.sleep(0.02)
+        return [item * 10 for item in items]
+
+    async def run() -> list[int]:
+        groups: Groups[int, int] = Groups(commit)
+        first = groups.submit(1)
+        await asyncio.sleep(0.005)
+        others = [groups.submit(2), groups.submit(3)]
+        abandoned = groups.submit(4)
+        abandoned.cancel()
+        answers = [await first, *[await other for other in others]]
+        last = groups.submit(5)
+        await groups.close()
+        return [*answers, last.result()]
+
+    assert asyncio.run(run()) == [10, 20, 30, 50]
+    assert groups_seen == [[1], [2, 3, 4], [5]]
+
+
+def test_a_failure_reaches_its_own_group_and_no_other() -> None:
+    async def commit(items: Sequence[str]) -> list[str]:
+        await asyncio.sleep(0)
+        if "bad" in items:
+            raise ZeroDivisionError
+        return [] if "lost" in items else list(items)
+
+    async def run() -> list[str]:
+        groups: Groups[str, str] = Groups(commit)
+        said = []
+        for item in ("good", "bad", "lost", "good"):
+            try:
+                said.append(await groups.submit(item))
+            except (ZeroDivisionError, RuntimeError) as error:
+                said.append(type(error).__name__)
+        return said
+
+    assert asyncio.run(run()) == ["good", "ZeroDivisionError", "RuntimeError", "good"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wire_is_laid_anew_and_never_gives_an_old_answer() -> None:
+    async def run() -> list[object]:
+        wire, said = Wire(), list[object]()
+        said.append(await wire.fetch("SELECT current_setting('TimeZone'), %s::int + 1", [1]))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await wire.fetch("SELECT 'late' FROM pg_sleep(%s)", [0.2])
+        said.append(await wire.fetch("SELECT 'mine'", []))
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await wire.fetch("SELECT 1 / %s", [0])
+        said.append(await wire.fetch("SELECT 'after'", []))
+        await asyncio.to_thread(throw_everybody_out)
+        with pytest.raises(psycopg.OperationalError):
+            await wire.fetch("SELECT 'cut off'", [])
+        said.append(await wire.fetch("SELECT 'again'", []))
+        await wire.close()
+        return said
+
+    connection.close()
+    assert asyncio.run(run()) == [[("UTC", 2)], [("mine",)], [("after",)], [("again",)]]
+
+
+def test_a_warm_gateway_asks_from_the_loop(site: Site) -> None:
+    forget()
+    customer, key = new_customer()
+    choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    body = {"id": "gen-1", "model": SERVED, "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "choices": [choice]}
+
+    async def scenario(gate: Gate) -> list[int]:
+        for _ in range(3):
+            assert (await gate.chat()).status == 200
+        return await asyncio.to_thread(_asked_with_parameters)
+
+    assert at_the_gate(key, [Upstream(reply(200, body))], scenario) == [1, 1]
+    assert len(metered(customer, count=3)) == 3
+
+
+def _asked_with_parameters() -> list[int]:
+    """On how many connections the last statement was an admission, and a settlement, as only a `Wire` sends them."""
+    counts = []
+    with connection.cursor() as cursor:
+        for name in ("gateway_admit", "gateway_finish"):
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE %s",
+                [f"SELECT * FROM {name}($1%"],
+            )
+            counts.append(cursor.fetchone()[0])
+    connection.close()
+    return counts
