@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from django.core.management import CommandError
 
 from accounts.models import Customer
 from billing.errors import InvoiceIsCredited, NotCreditable
@@ -128,8 +127,8 @@ def test_an_amount_that_is_no_whole_won_is_refused_and_not_rounded(gaon: Custome
 
     Won have no fraction and our amounts no separators: whatever is not plainly whole is refused.
     """
-    with pytest.raises(CommandError, match="invalid int value"):
-        run("record_payment", "line-1", amount, "--at", "2026-11-05T10:00:00+09:00")
+    code, answer = run("record_payment", "line-1", amount, "--at", "2026-11-05T10:00:00+09:00")
+    assert (code, answer["error"]["code"], answer["error"]["field"]) == (2, "invalid_input", "amount")
     assert not Payment.objects.exists()
 
 
