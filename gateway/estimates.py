@@ -63,7 +63,7 @@ def worst_prompt_tokens(route: str, body: Mapping[str, Any], *, body_bytes: int)
 
 def holds_media(body: Mapping[str, Any]) -> bool:
     """Whether a request refers to something whose tokens are not in it: media, files, earlier turns, server tools."""
-    if any(body.get(key) for key in _UNBOUNDED_KEYS):
+    if any(body.get(key) for key in _UNBOUNDED_KEYS & body.keys()):
         return True
     if isinstance(body.get("prompt"), dict):  # a stored prompt template
         return True

@@ -136,8 +136,7 @@ class Desk:
     async def admit(self, request: CallRequest) -> Admission:
         """Hold what the call can cost. Raises CallRefused; 503 where the database does not answer."""
         try:
-            async with asyncio.timeout(ADMIT_SECONDS):
-                answer = await self._admitting.submit(request)
+            answer = await self._admitting.submit(request, seconds=ADMIT_SECONDS)
         except (AnyDatabaseError, TimeoutError) as error:
             logger.error("admission failed: %s", _said(error))
             raise away() from None
@@ -149,8 +148,8 @@ class Desk:
     async def settle(self, outcome: Outcome) -> None:
         """Make the outcome durable: in the database or, where that fails, in the spool. It raises nothing."""
         try:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await self._settling.submit(_Ended(outcome, self._under_way.get(outcome.call_id)))
+            ended = _Ended(outcome, self._under_way.get(outcome.call_id))
+            await self._settling.submit(ended, seconds=SETTLE_SECONDS)
         except Exception as error:
             # A group fails as a whole; the spool takes each of its calls, and they are tried again one by one.
             logger.error("call %s goes to the spool: %s", outcome.call_id, _said(error))

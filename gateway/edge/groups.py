@@ -26,17 +26,23 @@ class Groups(Generic[Item, Answer]):
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    def submit(self, item: Item) -> asyncio.Future[Answer]:
+    async def submit(self, item: Item, *, seconds: float) -> Answer:
         """The answer for this item; an exception of `commit` reaches every submitter of that group and no other.
 
-        Cancelling it does not take the item back: it is committed and nobody hears of it.
+        Raises TimeoutError where none came in that time. Neither that nor cancelling takes the item back: it is committed
+        and nobody hears of it.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, answer))
         if self._worker is None:
             self._worker = loop.create_task(self._work())
-        return answer
+        # Cheaper than asyncio.timeout, which is made for more than one wait.
+        timer = loop.call_later(seconds, _expire, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
     async def close(self) -> None:
         """Commit what was submitted."""
@@ -66,3 +72,8 @@ class Groups(Generic[Item, Answer]):
         for (_, future), answer in zip(group, answers, strict=True):
             if not future.done():  # else its submitter was cancelled
                 future.set_result(answer)
+
+
+def _expire(answer: asyncio.Future[Answer]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())

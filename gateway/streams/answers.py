@@ -271,23 +271,25 @@ class AnswerReader:
 
 
 #: Members that hold generated text, or objects that do, in any of the shapes.
-_TEXT_MEMBERS = (
-    "content",
-    "text",
-    "reasoning",
-    "reasoning_content",
-    "refusal",
-    "thinking",
-    "partial_json",
-    "arguments",
-    "transcript",
-    "tool_calls",
-    "function",
-    "function_call",
-    "name",
-    "input",
-    "summary",
-    "audio",
+_TEXT_MEMBERS = frozenset(
+    {
+        "content",
+        "text",
+        "reasoning",
+        "reasoning_content",
+        "refusal",
+        "thinking",
+        "partial_json",
+        "arguments",
+        "transcript",
+        "tool_calls",
+        "function",
+        "function_call",
+        "name",
+        "input",
+        "summary",
+        "audio",
+    }
 )
 
 
@@ -302,9 +304,8 @@ def _text_bytes(value: Any) -> int:
         if isinstance(part, str):
             total += _size(part)
         elif isinstance(part, dict):
-            for name in _TEXT_MEMBERS:
-                member = part.get(name)
-                if member:
+            for name, member in part.items():
+                if member and name in _TEXT_MEMBERS:
                     waiting.append(member)
         elif isinstance(part, list):
             waiting.extend(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -321,8 +322,19 @@ def test_a_prompt_is_bounded_by_its_bytes_only_where_it_is_text() -> None:
     assert worst_prompt_tokens("audio/transcriptions", {}, body_bytes=90) is None
 
 
+def test_a_forked_process_gives_ids_of_its_own() -> None:
+    new_call_id()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, new_call_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100).decode()[-24:] != new_call_id()[-24:]
+
+
 def test_names() -> None:
-    assert new_call_id() != new_call_id()
+    assert len({new_call_id() for _ in range(1000)}) == 1000
     assert re.fullmatch(r"gen-[0-9]{10}-[A-Za-z0-9_-]{24}", new_call_id())
     assert (dialect_of("openrouter", "messages"), dialect_of("openai", "messages")) == (
         "openrouter",

@@ -29,18 +29,21 @@ def test_what_arrives_while_a_group_is_committed_is_the_next_group() -> None:
 
     async def run() -> list[int]:
         groups: Groups[int, int] = Groups(commit)
-        first = groups.submit(1)
+        first = asyncio.create_task(groups.submit(1, seconds=5))
         await asyncio.sleep(0.005)
-        others = [groups.submit(2), groups.submit(3)]
-        abandoned = groups.submit(4)
-        abandoned.cancel()
+        others = [asyncio.create_task(groups.submit(number, seconds=5)) for number in (2, 3, 4)]
+        await asyncio.sleep(0)
+        others.pop().cancel()
         answers = [await first, *[await other for other in others]]
-        last = groups.submit(5)
+        with pytest.raises(TimeoutError):
+            await groups.submit(5, seconds=0.005)
+        last = asyncio.create_task(groups.submit(6, seconds=5))
+        await asyncio.sleep(0)
         await groups.close()
         return [*answers, last.result()]
 
-    assert asyncio.run(run()) == [10, 20, 30, 50]
-    assert groups_seen == [[1], [2, 3, 4], [5]]
+    assert asyncio.run(run()) == [10, 20, 30, 60]
+    assert groups_seen == [[1], [2, 3, 4], [5], [6]]
 
 
 def test_a_failure_reaches_its_own_group_and_no_other() -> None:
@@ -55,7 +58,7 @@ def test_a_failure_reaches_its_own_group_and_no_other() -> None:
         said = []
         for item in ("good", "bad", "lost", "good"):
             try:
-                said.append(await groups.submit(item))
+                said.append(await groups.submit(item, seconds=5))
             except (ZeroDivisionError, RuntimeError) as error:
                 said.append(type(error).__name__)
         return said
