@@ -74,7 +74,7 @@ def test_dollars_are_given_to_an_invoice_later(root: Client, invoice: Invoice) -
 
 
 def test_what_can_not_be_is_said_beside_its_field(root: Client, house: House, invoice: Invoice) -> None:
-    assert errors(add(root)) == {"amount_krw": ["amount_krw: more than 0 won"]}
+    assert errors(add(root)) == {"amount_krw": ["amount_krw: more than 0 won, at most 1,000,000,000,000,000"]}
     assert "received_usd" in errors(add(root, amount_krw="1,812", received_usd="1.30"))
     assert "received_usd" in errors(add(root, received_usd="1,300.00"))
     assert "invoice" in errors(add(root, received_usd="1.30", invoice="INV-202611-0099"))

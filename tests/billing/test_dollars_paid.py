@@ -278,6 +278,8 @@ def test_a_day_without_a_rate_takes_the_last_one_published(gaon: Customer) -> No
         ({"received_usd": Decimal("0")}, "received_usd"),
         ({"received_usd": Decimal("0.005")}, "received_usd"),
         ({"received_usd": Decimal("NaN")}, "received_usd"),
+        ({"received_usd": Decimal(10**12 + 1)}, "received_usd"),
+        ({"amount_krw": 10**15 + 1}, "amount_krw"),
         ({"received_usd": Decimal("1"), "amount_krw": 1_400}, "received_usd"),
         ({}, "amount_krw"),
     ],
