@@ -429,7 +429,7 @@ def _dollars_json(invoice: Invoice) -> dict[str, Any] | None:
     return None if None in amounts else {name: usd_cents(amount) for name, amount in named if amount is not None}
 
 
-def _csv_row(document: InvoiceDocument, line: DocumentLine) -> list[str | int]:
+def _csv_row(document: InvoiceDocument, line: DocumentLine) -> list[str | int | Decimal]:
     return [
         document.number,
         line.position,
@@ -443,7 +443,7 @@ def _csv_row(document: InvoiceDocument, line: DocumentLine) -> list[str | int]:
         line.completion_tokens,
         decimal_text(line.cost_usd),
         line.amount_krw,
-        "" if line.amount_usd is None else str(line.amount_usd),
+        "" if line.amount_usd is None else line.amount_usd,
     ]
 
 

@@ -9,6 +9,8 @@ import re
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -82,10 +84,10 @@ def test_api_and_csv(gaon: Customer) -> None:
     assert (said["supply"]["amount"], said["vat"]["amount"], said["total"]["amount"]) == ("764516", "76452", "840968")
     answer = get(secret, f"/billing/v1/invoices/{invoice.number}/csv")
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    assert [(row[2], int(row[-1])) for row in rows[1:-1]] == [
+    assert [(row[2], int(row[-2])) for row in rows[1:-1]] == [
         (line["kind"], int(line["supply"]["amount"])) for line in said["lines"]
     ]
-    assert rows[-1][-1] == "764516"
+    assert rows[-1][-2:] == ["764516", ""]
 
 
 def test_a_line_is_explained_down_to_each_discount(gaon: Customer) -> None:
@@ -237,6 +239,7 @@ TERMS = st.fixed_dictionaries(
         "usage": st.lists(st.integers(1, 300_000), max_size=3),
         "is_zero_rated": st.booleans(),
         "rounding": st.sampled_from(list(Rounding)),
+        "in_dollars": st.booleans(),
     }
 )
 
@@ -266,7 +269,8 @@ def test_any_terms_add_up_on_everything(gaon: Customer) -> None:
 
 
 def _agree(customer: Customer, terms: dict) -> None:  # type: ignore[type-arg]
-    Customer.objects.filter(pk=customer.pk).update(rounding=terms["rounding"])
+    currency = "USD" if terms["in_dollars"] else "KRW"
+    Customer.objects.filter(pk=customer.pk).update(rounding=terms["rounding"], invoice_currency=currency)
     customer.refresh_from_db()
     for share in terms["shares"]:
         cut(customer, share=share)
@@ -305,8 +309,10 @@ def _require_agreement(invoice: Invoice, secret: str, *, is_zero_rated: bool) ->
     assert tuple(int(said[name]["amount"]) for name in ("supply", "vat", "total")) == (supply, vat, total)
     answer = get(secret, f"/billing/v1/invoices/{invoice.number}/csv")
     rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    assert [int(row[-1]) for row in rows[1:]] == [*(line.amount_krw for line in document.lines), supply]
+    assert [int(row[-2]) for row in rows[1:]] == [*(line.amount_krw for line in document.lines), supply]
     page = invoice_html(document)
+    if document.dollars is not None:
+        _require_dollars(invoice, document, said, [row[-1] for row in rows[1:]], page)
     assert f"₩{supply:,}" in page
     assert f"₩{total:,}" in page
     if supply:
@@ -314,3 +320,22 @@ def _require_agreement(invoice: Invoice, secret: str, *, is_zero_rated: bool) ->
         assert (tax.supply_krw, tax.vat_krw, tax.total_krw) == (supply, vat, total)
         assert tax.type_code == ("0102" if is_zero_rated else "0101")
     assert Decimal(said["cost"]["amount"]) == invoice.cost_usd
+
+
+def _require_dollars(
+    invoice: Invoice, document: InvoiceDocument, said: dict[str, Any], column: list[str], page: str
+) -> None:
+    """Row, document, API, CSV and paper say the same dollars, and they add up to the cent."""
+    dollars, rate = document.dollars, Fraction(invoice.exchange_rate or 0)
+    assert dollars is not None
+    in_cents = [(invoice.supply_krw, dollars.supply_usd), (invoice.vat_krw, dollars.vat_usd)]
+    assert all(abs(krw / rate - Fraction(usd)) <= Fraction(1, 200) for krw, usd in in_cents)
+    lines = [str(line.amount_usd) for line in document.lines]
+    assert sum(map(Decimal, lines)) == dollars.supply_usd
+    assert column == [*lines, str(dollars.supply_usd)]
+    assert [line["supply_usd"]["amount"] for line in said["lines"]] == lines
+    of_row = (invoice.supply_usd, invoice.vat_usd, invoice.total_usd)
+    assert of_row == (dollars.supply_usd, dollars.vat_usd, dollars.total_usd)
+    assert [said["dollars"][name]["amount"] for name in ("supply", "vat", "total")] == list(map(str, of_row))
+    assert said["dollars"]["due"]["amount"] == str(dollars.total_usd)
+    assert f"US${dollars.total_usd:,}" in page

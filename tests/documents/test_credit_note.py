@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 
+from billing.documents import InvoiceDocument
 from billing.frozen import DocumentError
 from billing.mail import credit_note_email, invoice_email, note_attachment_name, void_email
 from billing.models import InvoiceVoid
@@ -148,7 +149,11 @@ def test_the_mail_is_the_golden_mail(name: str, locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", ["ko", "en"])
-def test_the_mail_about_a_void_invoice_is_the_golden_mail(locale: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [("void_mail", samples.invoice()), ("void_mail_dollars", samples.in_dollars(samples.invoice()))],
+)
+def test_the_mail_about_a_void_invoice_is_the_golden_mail(name: str, document: InvoiceDocument, locale: str) -> None:
     void = InvoiceVoid(
         amendment_code="01",
         reason="요율 적용 오류",
@@ -157,15 +162,15 @@ def test_the_mail_about_a_void_invoice_is_the_golden_mail(locale: str) -> None:
         actor="kim",
     )
     mail = void_email(
-        samples.invoice(locale=locale),
+        replace(document, locale=locale),
         void=void,
         recipient="tax@gaon.example",
         message_id="<x@y>",
         from_email="a@b.example",
     )
     [(html, _type)] = [(one.content, one.mimetype) for one in mail.alternatives]
-    assert_golden(f"{locale}/void_mail.txt", f"{mail.subject}\n\n{mail.body}")
-    assert_golden(f"{locale}/void_mail.html", str(html))
+    assert_golden(f"{locale}/{name}.txt", f"{mail.subject}\n\n{mail.body}")
+    assert_golden(f"{locale}/{name}.html", str(html))
 
 
 @pytest.mark.parametrize(
