@@ -33,9 +33,9 @@ from gateway.services.spooling import drain_spool
 from gateway.services.upstreams import usable_targets
 from gateway.spool import Spool, spool_path
 from gateway.upstreams import Pool, Target
+from usage.services.grouping import GroupCommitter
 from usage.services.reconnecting import on_a_live_connection
 
-from .groups import Groups
 from .wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class Desk:
     def __init__(self, *, targets: Callable[[], Sequence[Target]] = usable_targets) -> None:
         self._targets = targets
         self.instance = f"{socket.gethostname()[:30]}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._admitting: Groups[CallRequest, Admission | CallRefused] = Groups(self._admit)
-        self._settling: Groups[_Ended, Settled] = Groups(self._settle)
+        self._admitting: GroupCommitter[CallRequest, Admission | CallRefused] = GroupCommitter(self._admit)
+        self._settling: GroupCommitter[_Ended, Settled] = GroupCommitter(self._settle)
         self._admission_wire, self._settlement_wire = Wire(), Wire()
         self._spool = Spool(spool_path())
         self._under_way: dict[str, CallRequest] = {}  # admitted, and neither settled nor spooled

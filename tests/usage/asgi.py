@@ -17,7 +17,7 @@ class Answer:
     content: bytes = b""
 
 
-def call(
+async def send_to(
     application: Any,
     path: str,
     body: bytes | Iterable[bytes],
@@ -53,5 +53,10 @@ def call(
         "query_string": b"",
         "headers": [(b"host", host.encode()), *raw],
     }
-    asyncio.run(application(scope, receive, send))
+    await application(scope, receive, send)
     return answer
+
+
+def call(*arguments: Any, **options: Any) -> Answer:
+    """`send_to` in an event loop of its own."""
+    return asyncio.run(send_to(*arguments, **options))

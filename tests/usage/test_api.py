@@ -7,7 +7,6 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from django.test import Client
 
 from accounts.services import create_api_key, revoke_api_key
 from tests.outages import database_away, throw_everybody_out
-from tests.usage.asgi import Answer, call
+from tests.usage.asgi import Answer, call, send_to
 from tests.usage.factories import ACTOR, NOW, counted, customer, event, line, model, violations
 from usage.api.bodies import MAX_BODY_IN_MEMORY_BYTES
 from usage.api.intake import JSON, NDJSON, PATH, IngestEdge
@@ -220,10 +219,13 @@ def test_a_large_batch_goes_through_a_file_and_is_answered_alike(sender: Sender)
 
 
 def test_what_arrives_at_once_is_stored_together_and_answered_apart(edge: IngestEdge, secret: str) -> None:
-    senders = [Sender(edge, secret) for _ in range(16)]
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": JSON}
     bodies = [line(f"gen-{number // 2}", app={"title": f"{number % 2}"}) for number in range(15)] + [b"{}"]
-    with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda pair: pair[0].post(pair[1])[1], zip(senders, bodies, strict=True)))
+
+    async def send_all() -> list[Answer]:
+        return await asyncio.gather(*(send_to(edge, PATH, body, headers) for body in bodies))
+
+    answers = [json.loads(answer.content) for answer in asyncio.run(send_all())]
     fates = Counter(
         status for answer in answers for status in ("accepted", "conflict", "rejected") for _ in range(answer[status])
     )

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 
 import pytest
-from django.db import connection
 
-from tests.ground.waiting import eventually
 from usage.services.grouping import GroupCommitter
 
 
@@ -18,163 +15,96 @@ class Commits:
 
     def __init__(self, *, refused: int | None = None) -> None:
         self.batches: list[list[int]] = []
-        self.gate = threading.Event()
-        self.begun = threading.Event()
+        self.gate = asyncio.Event()
         self.refused = refused
 
-    def __call__(self, items: Sequence[int]) -> list[int]:
+    async def __call__(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
-        self.begun.set()
-        assert self.gate.wait(timeout=30)
+        await self.gate.wait()
         if self.refused in items:
             raise ValueError(f"{self.refused} is refused")
         return [2 * item for item in items]
 
-    async def first_batch(self) -> None:
-        await asyncio.to_thread(self.begun.wait, 30)
+
+async def under_way(group: GroupCommitter[int, int], *items: int) -> list[asyncio.Task[int]]:
+    """The items, handed in by as many coroutines."""
+    tasks = [asyncio.create_task(group.submit(item)) for item in items]
+    await asyncio.sleep(0)  # they submit
+    await asyncio.sleep(0)  # a batch begins
+    return tasks
 
 
 def test_what_arrives_during_a_commit_is_the_next_batch() -> None:
-    commits = Commits()
-
-    async def run() -> list[int]:
+    async def run() -> tuple[list[int], list[list[int]]]:
+        commits = Commits()
         group = GroupCommitter(commits, max_items=4)
-        first = asyncio.create_task(group.submit(0))
-        await commits.first_batch()
-        rest = [asyncio.create_task(group.submit(number)) for number in range(1, 7)]
-        await asyncio.sleep(0)
+        tasks = await under_way(group, 0)
+        tasks += await under_way(group, 1, 2, 3, 4, 5, 6)
         commits.gate.set()
-        answers = await asyncio.gather(first, *rest)
+        answers = await asyncio.gather(*tasks)
         await group.close()
-        return list(answers)
+        return list(answers), commits.batches
 
-    assert asyncio.run(run()) == [0, 2, 4, 6, 8, 10, 12]
-    assert commits.batches == [[0], [1, 2, 3, 4], [5, 6]]
+    assert asyncio.run(run()) == ([0, 2, 4, 6, 8, 10, 12], [[0], [1, 2, 3, 4], [5, 6]])
 
 
 def test_an_exception_reaches_its_batch_and_no_other() -> None:
-    commits = Commits(refused=2)
-
-    async def run() -> list[int | BaseException]:
+    async def run() -> tuple[list[int | BaseException], list[list[int]]]:
+        commits = Commits(refused=2)
         group = GroupCommitter(commits, max_items=2)
-        first = asyncio.create_task(group.submit(0))
-        await commits.first_batch()
-        rest = [asyncio.create_task(group.submit(number)) for number in (1, 2, 3)]
-        await asyncio.sleep(0)
+        tasks = await under_way(group, 0)
+        tasks += await under_way(group, 1, 2, 3)
         commits.gate.set()
-        answers = await asyncio.gather(first, *rest, return_exceptions=True)
-        await group.close()
-        return list(answers)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        return list(answers), commits.batches
 
-    first, second, third, last = asyncio.run(run())
+    (first, second, third, last), batches = asyncio.run(run())
     assert (first, last) == (0, 6)
     assert [str(second), str(third)] == ["2 is refused", "2 is refused"]
-    assert commits.batches == [[0], [1, 2], [3]]
+    assert batches == [[0], [1, 2], [3]]
 
 
 def test_an_answer_too_few_is_an_error_of_all() -> None:
+    async def nothing(_: Sequence[int]) -> list[int]:
+        return []
+
     async def run() -> None:
-        group: GroupCommitter[int, int] = GroupCommitter(lambda items: [])
+        group: GroupCommitter[int, int] = GroupCommitter(nothing)
         with pytest.raises(RuntimeError, match="1 items were committed and 0 answered"):
             await group.submit(1)
-        await group.close()
 
     asyncio.run(run())
 
 
-def test_a_cancelled_submitter_takes_nothing_back() -> None:
-    commits = Commits()
-
-    async def run() -> int:
+def test_whoever_is_cancelled_or_waits_too_long_takes_nothing_back() -> None:
+    async def run() -> tuple[int, list[list[int]]]:
+        commits = Commits()
         group = GroupCommitter(commits)
-        first = asyncio.create_task(group.submit(0))
-        await commits.first_batch()
-        cancelled, kept = asyncio.create_task(group.submit(1)), asyncio.create_task(group.submit(2))
-        await asyncio.sleep(0)
+        [first] = await under_way(group, 0)
+        cancelled, kept = await under_way(group, 1, 2)
         cancelled.cancel()
+        with pytest.raises(TimeoutError):
+            await group.submit(3, seconds=0.01)
         commits.gate.set()
-        answer = await kept
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         await first
-        await group.close()
-        return answer
+        return await kept, commits.batches
 
-    assert asyncio.run(run()) == 4
-    assert commits.batches == [[0], [1, 2]]
+    assert asyncio.run(run()) == (4, [[0], [1, 2, 3]])
 
 
-def test_closing_commits_what_waits_and_takes_nothing_new() -> None:
-    commits = Commits()
-
-    async def run() -> list[int]:
+def test_closing_commits_what_waits() -> None:
+    async def run() -> tuple[list[int], list[list[int]]]:
+        commits = Commits()
         group = GroupCommitter(commits, max_items=1)
-        tasks = [asyncio.create_task(group.submit(number)) for number in range(3)]
-        await commits.first_batch()
+        await group.close()  # nothing was ever submitted
+        tasks = await under_way(group, 0, 1, 2)
         closing = asyncio.create_task(group.close())
         await asyncio.sleep(0)
+        assert not closing.done()
         commits.gate.set()
         await closing
-        with pytest.raises(RuntimeError, match="closed"):
-            await group.submit(9)
-        await group.close()
-        return [await task for task in tasks]
+        return [task.result() for task in tasks], commits.batches
 
-    assert asyncio.run(run()) == [0, 2, 4]
-    assert commits.batches == [[0], [1], [2]]
-
-
-def test_closing_one_that_was_never_used() -> None:
-    async def run() -> None:
-        group: GroupCommitter[int, int] = GroupCommitter(lambda items: items)
-        await group.close()
-
-    asyncio.run(run())
-
-
-@pytest.mark.django_db(transaction=True)
-def test_each_thread_keeps_a_connection_and_closes_it() -> None:
-    backends: list[int] = []
-    both = threading.Barrier(2)
-
-    def commit(items: Sequence[int]) -> list[int]:
-        both.wait(timeout=30)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            backends.append(cursor.fetchone()[0])
-        return list(items)
-
-    async def run() -> None:
-        group = GroupCommitter(commit, max_items=1, threads=2)
-        for _ in range(2):
-            await asyncio.gather(group.submit(1), group.submit(2))
-        await group.close()
-
-    asyncio.run(run())
-    assert (len(backends), len(set(backends))) == (4, 2)
-    eventually(lambda: not _alive(backends))
-
-
-def _alive(backends: list[int]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [backends])
-        count: int = cursor.fetchone()[0]
-    return count
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_broken_connection_is_opened_anew() -> None:
-    def commit(items: Sequence[str]) -> list[int]:
-        with connection.cursor() as cursor:
-            cursor.execute(items[0])
-            return [cursor.fetchone()[0]]
-
-    async def run() -> int:
-        group = GroupCommitter(commit)
-        with pytest.raises(Exception, match="terminat"):
-            await group.submit("SELECT 1 FROM (SELECT pg_terminate_backend(pg_backend_pid())) AS gone")
-        answer = await group.submit("SELECT 1")
-        await group.close()
-        return answer
-
-    assert asyncio.run(run()) == 1
+    assert asyncio.run(run()) == ([0, 2, 4], [[0], [1], [2]])

@@ -97,8 +97,9 @@ class IngestEdge:
     def __init__(self) -> None:
         self._held = Held(MAX_HELD_BYTES)
         self._few: GroupCommitter[_Sent, bytes | DomainError] = GroupCommitter(
-            _store_together, max_items=_REQUESTS_AT_ONCE
+            self._store_few, max_items=_REQUESTS_AT_ONCE
         )
+        self._one = ThreadPoolExecutor(1, thread_name_prefix="ingest-few")
         self._batches = ThreadPoolExecutor(_BATCHES_AT_ONCE, thread_name_prefix="ingest")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="ingest-large")
         self._helpers = ThreadPoolExecutor(1, thread_name_prefix="ingest-helper")
@@ -111,9 +112,8 @@ class IngestEdge:
     async def shutdown(self) -> None:
         """Store what was taken in."""
         await self._few.close()
-        await asyncio.to_thread(self._batches.shutdown)
-        await asyncio.to_thread(self._large.shutdown)
-        await asyncio.to_thread(self._helpers.shutdown)
+        for pool in (self._one, self._batches, self._large, self._helpers):
+            await asyncio.to_thread(pool.shutdown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -163,6 +163,9 @@ class IngestEdge:
                         raise answer
                     return answer
             return await self._store(key, body, is_ndjson)
+
+    async def _store_few(self, requests: Sequence[_Sent]) -> list[bytes | DomainError]:
+        return await asyncio.get_running_loop().run_in_executor(self._one, _store_together, requests)
 
     async def _store(self, key: ApiKey, body: Body, is_ndjson: bool) -> bytes:
         """Store one larger request; where it is the only one, with a helper beside it."""

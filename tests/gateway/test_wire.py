@@ -1,15 +1,13 @@
-"""The event loop's own way to the database: groups, their connection, and that a warm gateway takes it."""
+"""The event loop's own connection to the database, and that a warm gateway takes it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import psycopg
 import pytest
 from django.db import connection
 
-from gateway.edge.groups import Groups
 from gateway.edge.wire import Wire
 from tests.gateway.events import metered
 from tests.gateway.gate import SERVED, Gate, Upstream, at_the_gate, reply
@@ -17,53 +15,6 @@ from tests.gateway.money import forget
 from tests.gateway.shop import new_customer
 from tests.gateway.site import Site
 from tests.outages import throw_everybody_out
-
-
-def test_what_arrives_while_a_group_is_committed_is_the_next_group() -> None:
-    groups_seen: list[list[int]] = []
-
-    async def commit(items: Sequence[int]) -> list[int]:
-        groups_seen.append(list(items))
-        await asyncio.sleep(0.02)
-        return [item * 10 for item in items]
-
-    async def run() -> list[int]:
-        groups: Groups[int, int] = Groups(commit)
-        first = asyncio.create_task(groups.submit(1, seconds=5))
-        await asyncio.sleep(0.005)
-        others = [asyncio.create_task(groups.submit(number, seconds=5)) for number in (2, 3, 4)]
-        await asyncio.sleep(0)
-        others.pop().cancel()
-        answers = [await first, *[await other for other in others]]
-        with pytest.raises(TimeoutError):
-            await groups.submit(5, seconds=0.005)
-        last = asyncio.create_task(groups.submit(6, seconds=5))
-        await asyncio.sleep(0)
-        await groups.close()
-        return [*answers, last.result()]
-
-    assert asyncio.run(run()) == [10, 20, 30, 60]
-    assert groups_seen == [[1], [2, 3, 4], [5], [6]]
-
-
-def test_a_failure_reaches_its_own_group_and_no_other() -> None:
-    async def commit(items: Sequence[str]) -> list[str]:
-        await asyncio.sleep(0)
-        if "bad" in items:
-            raise ZeroDivisionError
-        return [] if "lost" in items else list(items)
-
-    async def run() -> list[str]:
-        groups: Groups[str, str] = Groups(commit)
-        said = []
-        for item in ("good", "bad", "lost", "good"):
-            try:
-                said.append(await groups.submit(item, seconds=5))
-            except (ZeroDivisionError, RuntimeError) as error:
-                said.append(type(error).__name__)
-        return said
-
-    assert asyncio.run(run()) == ["good", "ZeroDivisionError", "RuntimeError", "good"]
 
 
 @pytest.mark.django_db(transaction=True)
