@@ -36,13 +36,13 @@ from billing.services.exchange import set_rate
 from billing.services.granting import expire_credits, grant_credit, void_credit
 from billing.services.margins import set_margin
 from billing.services.minimums import set_minimum
-from billing.services.paying import match_payment, refund_payment, reverse_payment
+from billing.services.paying import match_payment, record_payment, refund_payment, reverse_payment
 from billing.services.prepaying import pay_from_prepayment, refund_prepayment, set_aside, withdraw_prepayment
 from billing.services.zero_rating import withdraw_zero_rating
 from catalog.models import Provider
 from tests.billing.factories import ACTOR
-from tests.billing.money import deposit, plain_house, prepay, spend, zero_rate
-from tests.billing.month import OCTOBER, close, publish
+from tests.billing.money import deposit, prepay, spend, zero_rate
+from tests.billing.month import OCTOBER, close, open_house, publish, tenant
 from usage.periods import BillingMonth
 from usage.services.ingesting import Status, ingest_events
 
@@ -58,6 +58,7 @@ STEPS = st.lists(
                 *("set_aside", "withdraw", "refund", "refund_prepayment", "void", "expire", "reverse_payment"),
                 *("reverse_allocation", "write_off", "discount", "minimum", "margin", "charge", "charge"),
                 *("zero_rate", "vat_again", "credit", "credit", "issue_tax", "void_invoice", "reissue"),
+                *("dollars", "dollars", "allocate_all", "allocate_all"),
             ]
         ),
         WON,
@@ -186,6 +187,21 @@ class World:
         name = invoice.document["deposit_code"] if invoice is not None and invoice.document else "?"
         deposit(won, name=name, customer=self.customer if which % 2 else None, at=self.now)
 
+    def dollars(self, won: int, which: int) -> None:
+        """Dollars at a rate of their own, which pay by the dollar where the invoice is in dollars."""
+        self.references += 1
+        rate = Decimal(900 + 41 * which)
+        set_rate(rate_on=self.now.date(), rate=rate, source="test", reason="x", actor=ACTOR, now=self.now)
+        record_payment(
+            reference=f"wire-{self.references}",
+            received_at=self.now,
+            received_usd=Decimal(won).scaleb(-2),
+            depositor_name="",
+            customer=self.customer,
+            actor=ACTOR,
+            now=self.now,
+        )
+
     def match(self, won: int, which: int) -> None:
         if payment := self.pick(Payment, which):
             match_payment(payment=payment, actor=ACTOR, now=self.now)
@@ -194,6 +210,11 @@ class World:
         payment, invoice = self.pick(Payment, which), self.pick(Invoice, which)
         if payment and invoice:
             allocate_payment(payment=payment, invoice=invoice, amount_krw=won, actor=ACTOR, now=self.now)
+
+    def allocate_all(self, won: int, which: int) -> None:
+        payment, invoice = self.pick(Payment, -1 - which), self.pick(Invoice, which)
+        if payment and invoice:
+            allocate_payment(payment=payment, invoice=invoice, actor=ACTOR, now=self.now)
 
     def pay_from_prepayment(self, won: int, which: int) -> None:
         if invoice := self.pick(Invoice, which):
@@ -292,8 +313,10 @@ def found() -> list[str]:
     return [finding for check in checks for finding in check() if finding is not None]
 
 
-def test_every_identity_holds_after_every_step() -> None:
-    customer = plain_house()
+@pytest.mark.parametrize("currency", ["KRW", "USD"])
+def test_every_identity_holds_after_every_step(currency: str) -> None:
+    open_house(margin="0", rate="1000")
+    customer = tenant(invoice_currency=currency)
     publish(date(2026, 10, 31), "1000")
 
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

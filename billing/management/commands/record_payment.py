@@ -38,7 +38,7 @@ class Command(JsonCommand):
         )
         parser.add_argument("--customer", metavar="SLUG", help="whose it is, where that is known")
         parser.add_argument("--invoice", metavar="NUMBER", help="the invoice that it pays, where that is known")
-        parser.add_argument("--prepay", action="store_true", help="a top-up: needs --customer")
+        parser.add_argument("--prepay", action="store_true", help="a top-up, of won: needs --customer")
 
     def run(
         self,
