@@ -173,6 +173,8 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/billing/v1",
+    # Amounts and invoices have the same currencies; prices only one of them.
+    "ENUM_NAME_OVERRIDES": {"AmountDocumentCurrencyEnum": ["KRW", "USD"]},
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 

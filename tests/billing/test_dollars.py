@@ -20,6 +20,7 @@ from billing.selectors.bills import month_bill
 from billing.selectors.drafts import bill_digest
 from billing.services.allocating import allocate_payment, write_off_invoice
 from billing.services.crediting import issue_credit_note, reissue_invoice, void_invoice
+from tests.billing.commands import run
 from tests.billing.factories import ACTOR, SELLER
 from tests.billing.money import amounts, at_least, billed, broken_checks, cut, deposit, grant, prepay, zero_rate
 from tests.billing.month import DOLLAR, LATER, NOW, OCTOBER, close, open_house, tenant, use
@@ -233,6 +234,17 @@ def test_paper_and_api_say_the_same_dollars(gaon: Customer) -> None:
         "credited_before": usd("0.00"),
         "invoice_left": usd("0.00"),
     }
+
+
+def test_the_close_names_dollars_before_and_after(gaon: Customer) -> None:
+    use(gaon, DOLLAR)
+    dollars = {"currency": "USD", "supply_usd": "1.18", "vat_usd": "0.12", "total_usd": "1.30"}
+    for arguments in (["2026-10", "--preview"], ["2026-10"]):
+        code, answer = run("close_month", *arguments)
+        assert code == 0
+        (invoice,) = answer["invoices"]
+        assert {name: invoice[name] for name in dollars} == dollars
+        assert (invoice["supply_krw"], invoice["vat_krw"], invoice["total_krw"]) == (1647, 165, 1812)
 
 
 def tamper(sql: str) -> None:
