@@ -66,6 +66,6 @@ def api_schema() -> dict[str, Any]:
     for item in schema["paths"].values():
         for operation in item.values():
             for status, response in operation["responses"].items():
-                if status.startswith("4"):
+                if status.startswith(("4", "5")):
                     response.setdefault("content", {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}})
     return schema
