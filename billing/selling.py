@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from catalog.money import Rounding, allocate, round_won, share_out
+from catalog.money import Rounding, round_won, share_out
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,43 @@ class DiscountTerm:
         """Whether the month that begins on that day is one of the discount's."""
         return self.first_on <= month_on and (self.end_on is None or month_on < self.end_on)
 
+    def covered(self, lines: Sequence[SoldLine], *, month_on: date) -> list[bool]:
+        """Which lines of the invoice of that month it is taken off: a share goes by the month of use."""
+        return [
+            self.covers(line) and self.holds_in(month_on if self.share is None else line.month_on) for line in lines
+        ]
+
+    def base_krw(self, lines: Sequence[SoldLine], *, month_on: date) -> int:
+        """The won of those lines before any discount."""
+        covered = self.covered(lines, month_on=month_on)
+        return sum(max(line.amount_krw, 0) for line, is_covered in zip(lines, covered, strict=True) if is_covered)
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What a discount takes off one of its lines, exact and in whole won; `left_krw` is what those before it left of the
+    line.
+    """
+
+    left_krw: int
+    exact_krw: Fraction
+    amount_krw: int
+
 
 @dataclass(frozen=True)
 class Reduction:
-    """What one discount took off: `by_line_krw` in the order of the lines, `base_krw` the won that it was taken of."""
+    """What one discount took off: `takings` in the order of the lines, None where it is not for the line; `base_krw` is
+    the won that it was taken of.
+    """
 
     key: int
     base_krw: int
-    by_line_krw: tuple[int, ...]
+    takings: tuple[Taking | None, ...]
+    by_line_krw: tuple[int, ...] = field(init=False)
     amount_krw: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "by_line_krw", tuple(one.amount_krw if one else 0 for one in self.takings))
         object.__setattr__(self, "amount_krw", sum(self.by_line_krw))
 
 
@@ -72,15 +98,11 @@ def take_discounts(
     left = [max(line.amount_krw, 0) for line in lines]
     reductions = []
     for term in sorted(terms, key=lambda one: (one.share is None, one.key)):
-        if term.share is not None:
-            covered = [term.covers(line) and term.holds_in(line.month_on) for line in lines]
-        else:
-            covered = [term.covers(line) and term.holds_in(month_on) for line in lines]
-        taken = _taken(term, lines, covered, left, rounding)
-        left = [before - won for before, won in zip(left, taken, strict=True)]
-        base = sum(max(line.amount_krw, 0) for line, is_covered in zip(lines, covered, strict=True) if is_covered)
-        if any(taken):
-            reductions.append(Reduction(term.key, base, tuple(taken)))
+        takings = _takings(term, lines, left, month_on=month_on, rounding=rounding)
+        reduction = Reduction(term.key, term.base_krw(lines, month_on=month_on), takings)
+        left = [before - won for before, won in zip(left, reduction.by_line_krw, strict=True)]
+        if reduction.amount_krw:
+            reductions.append(reduction)
     return sorted(reductions, key=lambda one: one.key)
 
 
@@ -94,14 +116,25 @@ def month_minimum(parts: Sequence[tuple[int, int]], *, days_of_month: int, round
     return round_won(sum((Fraction(won * days, days_of_month) for won, days in parts), Fraction(0)), rounding)
 
 
-def _taken(
-    term: DiscountTerm, lines: Sequence[SoldLine], covered: Sequence[bool], left: Sequence[int], rounding: Rounding
-) -> list[int]:
-    """Whole won by line, none more than the line has left."""
-    rest = [Fraction(won if is_covered else 0) for won, is_covered in zip(left, covered, strict=True)]
-    if term.share is None:
-        assert term.amount_krw is not None  # a term is one or the other
-        return allocate(min(term.amount_krw, int(sum(rest))), rest)
-    share = Fraction(term.share)
-    exact = [min(max(line.amount_krw, 0) * share, won) for line, won in zip(lines, rest, strict=True)]
-    return share_out(round_won(sum(exact, Fraction(0)), rounding), exact)
+def _takings(
+    term: DiscountTerm, lines: Sequence[SoldLine], left: Sequence[int], *, month_on: date, rounding: Rounding
+) -> tuple[Taking | None, ...]:
+    """By line, none more than the line has left."""
+    covered = term.covered(lines, month_on=month_on)
+    rest = [won if is_covered else 0 for won, is_covered in zip(left, covered, strict=True)]
+    exact = _exact(term, lines, rest)
+    taken = share_out(round_won(sum(exact, Fraction(0)), rounding), exact)
+    return tuple(
+        Taking(won, share, part) if is_covered else None
+        for is_covered, won, share, part in zip(covered, rest, exact, taken, strict=True)
+    )
+
+
+def _exact(term: DiscountTerm, lines: Sequence[SoldLine], rest: Sequence[int]) -> list[Fraction]:
+    """Before rounding: the share of each line, or the won in proportion to what the lines have left."""
+    if term.share is not None:
+        share = Fraction(term.share)
+        return [min(max(line.amount_krw, 0) * share, Fraction(won)) for line, won in zip(lines, rest, strict=True)]
+    assert term.amount_krw is not None  # a term is one or the other
+    whole = sum(rest)
+    return [Fraction(min(term.amount_krw, whole) * won, whole) if won else Fraction(0) for won in rest]

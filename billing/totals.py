@@ -71,14 +71,25 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class RelievedDay:
+    """What one offer took off the won of one line that fall on a day; `left_krw` is what the offers before it left."""
+
+    day: date
+    left_krw: int
+    amount_krw: int
+
+
+@dataclass(frozen=True)
 class Relief:
-    """What one offer took off: `by_line_krw` in the order of the lines."""
+    """What one offer took off: `days` by line, in the order of the lines, those that it covers and that had won left."""
 
     key: int
-    by_line_krw: tuple[int, ...]
+    days: tuple[tuple[RelievedDay, ...], ...]
+    by_line_krw: tuple[int, ...] = field(init=False)
     amount_krw: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "by_line_krw", tuple(sum(day.amount_krw for day in days) for days in self.days))
         object.__setattr__(self, "amount_krw", sum(self.by_line_krw))
 
 
@@ -93,16 +104,19 @@ def relieve(lines: Sequence[CoveredUsage], offers: Sequence[Offer]) -> list[Reli
     days = sorted(left)
     reliefs = []
     for offer in offers:
-        rest, taken = offer.remaining_krw, [0] * len(lines)
+        rest = offer.remaining_krw
+        taken: list[list[RelievedDay]] = [[] for _ in lines]
         for day, number in days:
             covers = offer.first_on <= day <= offer.last_on
             if covers and (offer.models is None or lines[number].model_id in offer.models):
-                won = min(rest, left[day, number])
-                left[day, number] -= won
-                taken[number] += won
+                before = left[day, number]
+                won = min(rest, before)
+                if before:
+                    taken[number].append(RelievedDay(day, before, won))
+                left[day, number] = before - won
                 rest -= won
-        if any(taken):
-            reliefs.append(Relief(offer.key, tuple(taken)))
+        if rest < offer.remaining_krw:
+            reliefs.append(Relief(offer.key, tuple(map(tuple, taken))))
     return reliefs
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeOperators
@@ -228,13 +229,25 @@ def invoice_reductions(
     """What the discounts on an invoice take off its usage lines, or off other won that these lines would have had."""
     providers = dict(Model.objects.filter(pk__in={line.model_id for line in usage}).values_list("pk", "provider__slug"))
     amounts = [line.amount_krw for line in usage] if amounts_krw is None else amounts_krw
+    assert invoice.document is not None  # a constraint gives every issued invoice one
+    stated = invoice.document["lines"]
+    taken = invoice.lines.filter(discount__isnull=False).values_list("discount_id", "position")
+    bases = {discount_id: stated[position - 1]["base_krw"] for discount_id, position in taken}
+    sold = [
+        SoldLine(line.model_name, providers.get(line.model_id or 0, ""), line.month, line.amount_krw) for line in usage
+    ]
     rows = Discount.objects.filter(invoice_lines__invoice=invoice).select_related("provider")
+    terms = [_as_issued(row.term, sold, base_krw=bases[row.pk], month_on=invoice.month) for row in rows]
     return take_discounts(
-        [
-            SoldLine(line.model_name, providers.get(line.model_id or 0, ""), line.month, amount)
-            for line, amount in zip(usage, amounts, strict=True)
-        ],
-        [row.term for row in rows],
+        [replace(line, amount_krw=amount) for line, amount in zip(sold, amounts, strict=True)],
+        terms,
         month_on=invoice.month,
         rounding=Rounding(invoice.rounding),
     )
+
+
+def _as_issued(term: DiscountTerm, lines: Sequence[SoldLine], *, base_krw: int, month_on: date) -> DiscountTerm:
+    """The term as it was when it was taken of `base_krw`. Once its invoice is void it may be ended from before that month;
+    an end is set once, so without one it is what it was.
+    """
+    return term if term.base_krw(lines, month_on=month_on) == base_krw else replace(term, end_on=None)

@@ -292,7 +292,7 @@ def _promotions(
     if not grants:
         return (), by_line_krw
     usage = [
-        CoveredUsage(line.model_id, amount, _bases_by_day(line.basis_usd_by_day(one.basis), exchange))
+        CoveredUsage(line.model_id, amount, bases_by_day(line.basis_usd_by_day(one.basis), exchange))
         for line, one, amount in zip(sums, terms, left_krw, strict=True)
     ]
     reliefs = relieve(usage, [offer_of(credit) for credit in grants.values()])
@@ -346,11 +346,11 @@ def _base_krw(line: UsageSum, terms: Terms, exchange: ExchangeEvidence) -> Decim
     """Exact won of a line before margin."""
     if exchange.rate is not None:
         return exact_product(line.bases.of(terms.basis), exchange.rate)
-    return exact_sum(_bases_by_day(line.basis_usd_by_day(terms.basis), exchange).values())
+    return exact_sum(bases_by_day(line.basis_usd_by_day(terms.basis), exchange).values())
 
 
-def _bases_by_day(usd_by_day: Mapping[date, Decimal], exchange: ExchangeEvidence) -> dict[date, Decimal]:
-    """The same, day by day."""
+def bases_by_day(usd_by_day: Mapping[date, Decimal], exchange: ExchangeEvidence) -> dict[date, Decimal]:
+    """What was sold on each day in exact won before margin."""
     rates = {day.used_on: day.rate for day in exchange.daily}
     return {day: exact_product(usd, exchange.rate or rates[day]) for day, usd in usd_by_day.items()}
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.selling import DiscountTerm, Reduction, SoldLine, month_minimum, take_discounts
+from billing.selling import DiscountTerm, Reduction, SoldLine, Taking, month_minimum, take_discounts
 from catalog.money import Rounding, round_won
 
 SEPTEMBER, OCTOBER, NOVEMBER = date(2026, 9, 1), date(2026, 10, 1), date(2026, 11, 1)
@@ -49,6 +49,15 @@ def test_a_share_is_rounded_once_and_shared_out() -> None:
 def test_shares_are_all_of_the_undiscounted_won() -> None:
     lines = [sold(100_000)]
     assert taken(lines, term(1, "0.1"), term(2, "0.05")) == [(1, 100_000, (10_000,)), (2, 100_000, (5_000,))]
+
+
+def test_each_line_says_what_was_left_of_it_and_its_exact_part() -> None:
+    """Of 100 and 50: a third of the first is 33.33; 7 won are spread over the 67 and 50 that are left."""
+    lines = [sold(100), sold(50, "acme/cent")]
+    third = term(1, "0.33333", models=frozenset({"acme/dollar"}))
+    share, won = take_discounts(lines, [third, term(2, won=7)], month_on=OCTOBER, rounding=Rounding.HALF_UP)
+    assert share.takings == (Taking(100, Fraction("33.333"), 33), None)
+    assert won.takings == (Taking(67, Fraction(7 * 67, 117), 4), Taking(50, Fraction(7 * 50, 117), 3))
 
 
 def test_won_a_month_come_after_shares_and_never_below_zero() -> None:

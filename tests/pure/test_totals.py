@@ -1,6 +1,7 @@
 """공급가액, 부가세, 합계 and the lines of an invoice."""
 
 import json
+from datetime import date
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.totals import Totals, invoice_totals
+from billing.totals import CoveredUsage, Offer, RelievedDay, Totals, invoice_totals, relieve
 from catalog.money import Rounding
 from tests.shared import shared_data
 
@@ -105,3 +106,25 @@ def test_whatever_the_lines_they_add_up(lines: list[tuple[Decimal, Decimal]], ro
     assert abs(totals.vat_krw - Fraction(totals.supply_krw, 10)) < 1
     for line, share in zip(totals.line_amounts_krw, exact, strict=True):
         assert abs(line - share) < 1
+
+
+def test_credit_says_day_by_day_what_was_left_and_what_it_took() -> None:
+    """100 won over three days, 50, 25, 25; the second credit begins on the second day and ends with its own won."""
+    days = [date(2026, 10, day) for day in (1, 2, 3)]
+    lines = [
+        CoveredUsage("acme/dollar", 100, dict(zip(days, map(Decimal, (2, 1, 1)), strict=True))),
+        CoveredUsage("acme/cent", 10, {days[1]: Decimal(1)}),
+    ]
+    first = Offer(1, 60, days[0], days[2], frozenset({"acme/dollar"}))
+    second = Offer(2, 30, days[1], days[2], None)
+    idle = Offer(3, 30, days[0], days[0], None)
+    one, two = relieve(lines, [first, second, idle])
+    assert one.days == (
+        (RelievedDay(days[0], 50, 50), RelievedDay(days[1], 25, 10), RelievedDay(days[2], 25, 0)),
+        (),
+    )
+    assert two.days == (
+        (RelievedDay(days[1], 15, 15), RelievedDay(days[2], 25, 5)),
+        (RelievedDay(days[1], 10, 10),),
+    )
+    assert (one.by_line_krw, two.by_line_krw) == ((60, 0), (20, 10))
