@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -42,6 +44,9 @@ class GatewayCallAdmin(ReadOnlyAdmin):
     search_fields = ("call_id__exact", "upstream_generation_id__exact", "idempotency_key__exact")
     date_hierarchy = "started_at"
     inlines = (AttemptInline,)
+
+    def get_fields(self, request: HttpRequest, obj: GatewayCall | None = None) -> list[Any]:
+        return [name for name in super().get_fields(request, obj) if name != "attempts"]  # the inline's rows
 
     def links(self, row: GatewayCall) -> list[tuple[str, str]]:
         return [(_("Event"), list_url(UsageEvent, q=row.event_id))] if row.event_id else []

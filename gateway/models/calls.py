@@ -84,6 +84,9 @@ class GatewayCall(models.Model):
     next_ask_at = models.DateTimeField(_("asks upstream at"), null=True, blank=True)
     asks = models.PositiveSmallIntegerField(_("times asked"), default=0)
 
+    #: What was tried, as `CallAttempt` reads it; null until somebody tells.
+    attempts = models.JSONField(_("attempts"), null=True, editable=False)
+
     class Meta:
         db_table = "gateway_call"
         verbose_name = _("gateway call")
@@ -125,23 +128,16 @@ class GatewayCall(models.Model):
 
 
 class CallAttempt(models.Model):
-    """One try at one upstream. Several attempts are one call and at most one event."""
+    """One try at one upstream. Several attempts are one call and at most one event.
 
-    call = models.ForeignKey(
-        GatewayCall,
-        models.CASCADE,
-        db_constraint=False,
-        db_index=False,
-        related_name="attempts",
-        verbose_name=_("call"),
-    )
+    A row of a view: they stand in their call's row, are written with it and go with it.
+    """
+
+    id = models.CharField(max_length=80, primary_key=True)
+    call = models.ForeignKey(GatewayCall, models.DO_NOTHING, related_name="+", verbose_name=_("call"))
     number = models.PositiveSmallIntegerField(_("number"))
-    upstream = models.ForeignKey(
-        Upstream, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", verbose_name=_("upstream")
-    )
-    key = models.ForeignKey(
-        UpstreamKey, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", verbose_name=_("key")
-    )
+    upstream = models.ForeignKey(Upstream, models.DO_NOTHING, related_name="+", verbose_name=_("upstream"))
+    key = models.ForeignKey(UpstreamKey, models.DO_NOTHING, related_name="+", verbose_name=_("key"))
     started_at = models.DateTimeField(_("started"))
     first_byte_at = models.DateTimeField(_("first byte"), null=True, blank=True)
     status = models.PositiveSmallIntegerField(_("HTTP status"), null=True, blank=True)
@@ -149,12 +145,11 @@ class CallAttempt(models.Model):
     upstream_generation_id = models.CharField(_("upstream's id"), max_length=200, null=True, blank=True)
 
     class Meta:
+        managed = False
+        db_table = "gateway_callattempt"
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
         ordering = ["call", "number"]
-        constraints = [
-            models.UniqueConstraint(fields=["call", "number"], name="call_attempt_has_its_own_number"),
-        ]
 
     def __str__(self) -> str:
         return f"{self.call_id} #{self.number}"

@@ -35,7 +35,7 @@ _RETRIED = frozenset({"40P01", "40001"})
 #: Verdicts on terms that this process has to learn anew.
 _STALE = frozenset({"factor", "no_rate"})
 _HELD = "SELECT call_id FROM gateway_call WHERE call_id = ANY (%s)"
-ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s::jsonb)"
+ADMIT = "SELECT * FROM gateway_admit(%s, %s, %s, %s::json)"
 _REFRESH_SECONDS = 10.0
 #: For how long a process believes that terms of models have not changed while the general factor has not.
 _BELIEVED_SECONDS = 10.0
@@ -97,7 +97,8 @@ class AdmissionGroup:
             customer_id = one.request.caller.customer_id
             one.factor = one.plan.factor(_factors.get(customer_id), _terms[customer_id][1])
             one.hold_krw = one.plan.hold_krw(one.factor)
-        return [self._now, self._now + LEASE, orjson.dumps([_row(one) for one in self.asked]).decode()]
+        customer_ids = list({one.request.caller.customer_id for one in self.asked})
+        return [self._now, self._now + LEASE, customer_ids, orjson.dumps([_row(one) for one in self.asked]).decode()]
 
     def hear(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Take the verdicts. What was asked on stale terms stays in `asked`, with what is known now."""

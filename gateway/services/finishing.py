@@ -17,12 +17,12 @@ from django.db import DatabaseError, connection
 
 from gateway.calls import CallRequest, Outcome, Settled, storable
 from gateway.services.metering import Ending, LockedCall, counted_line, may_be_free, read_outcome
-from gateway.services.settlement_rows import alias_rows, attempt_rows, settlement_row
+from gateway.services.settlement_rows import settlement_row
 from usage.services.ingesting import prepare_events
 
 #: Some id is an event already, or two groups met: the statement has changed nothing.
 NOTHING_DONE = frozenset({"JS001", "40P01", "40001"})
-FINISH = "SELECT * FROM gateway_finish(%s, %s, %s, %s, %s::date[], %s, %s::jsonb, %s::jsonb, %s::jsonb)"
+FINISH = "SELECT * FROM gateway_finish(%s, %s, %s, %s, %s::date[], %s, %s::json)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,6 @@ class Finish:
             events.months,
             events.catalog_version,
             orjson.dumps([settlement_row(ending, now=now) for ending in endings]).decode(),
-            orjson.dumps(attempt_rows(endings)).decode(),
-            orjson.dumps(alias_rows(endings)).decode(),
         ]
         return cls(endings, arguments)
 

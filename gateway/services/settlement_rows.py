@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.calls import Outcome
+from gateway.calls import Attempt, Outcome
 from gateway.services.metering import Ending, is_name
 
 #: After an estimate the upstream is asked so long afterwards, and then ever less often (`gateway.services.sweeping`).
 FIRST_ASK = timedelta(seconds=30)
-
-
-def alias_rows(endings: Iterable[Ending]) -> list[dict[str, Any]]:
-    """Under which ids upstreams know the events."""
-    return [
-        {
-            "customer_id": ending.call.customer_id,
-            "upstream_id": ending.outcome.upstream_generation_id,
-            "event_id": ending.event_id,
-        }
-        for ending in endings
-        if ending.event_id
-        and is_name(ending.outcome.upstream_generation_id)
-        and ending.outcome.upstream_generation_id != ending.event_id
-    ]
 
 
 def settlement_row(ending: Ending, *, now: datetime) -> dict[str, Any]:
@@ -33,8 +17,6 @@ def settlement_row(ending: Ending, *, now: datetime) -> dict[str, Any]:
     outcome = ending.outcome
     return {
         "call_id": ending.call.call_id,
-        "customer_id": ending.call.customer_id,
-        "api_key_id": ending.call.api_key_id,
         "was": ending.call.status,
         "status": ending.status,
         "event_id": ending.event_id,
@@ -51,26 +33,22 @@ def settlement_row(ending: Ending, *, now: datetime) -> dict[str, Any]:
         "tokens": ending.tokens,
         "cost_usd": None if ending.cost_usd is None else format(ending.cost_usd, "f"),
         "next_ask_at": now + FIRST_ASK if ending.status == "estimated" else None,
+        "attempts": [_attempt(attempt) for attempt in outcome.attempts] or None,
     }
 
 
-def attempt_rows(endings: Iterable[Ending]) -> list[dict[str, Any]]:
-    """Every try at an upstream."""
-    return [
-        {
-            "call_id": ending.call.call_id,
-            "number": attempt.number,
-            "upstream_id": attempt.upstream_id,
-            "key_id": attempt.key_id,
-            "started_at": attempt.started_at,
-            "first_byte_at": attempt.first_byte_at,
-            "status": attempt.status,
-            "error_code": _short(attempt.error_code, 60),
-            "upstream_generation_id": _short(attempt.upstream_generation_id or "", 200) or None,
-        }
-        for ending in endings
-        for attempt in ending.outcome.attempts
-    ]
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    """One try at an upstream, as the view `gateway_callattempt` reads it."""
+    return {
+        "number": attempt.number,
+        "upstream_id": attempt.upstream_id,
+        "key_id": attempt.key_id,
+        "started_at": attempt.started_at,
+        "first_byte_at": attempt.first_byte_at,
+        "status": attempt.status,
+        "error_code": _short(attempt.error_code, 60),
+        "upstream_generation_id": _short(attempt.upstream_generation_id or "", 200) or None,
+    }
 
 
 def _upstream_name(outcome: Outcome) -> str | None:

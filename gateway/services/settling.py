@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import orjson
 from django.db import OperationalError, connection, transaction
@@ -19,7 +18,7 @@ from gateway.calls import CallRequest, Outcome, Settled
 from gateway.services.correcting import replace_estimate
 from gateway.services.finishing import finish_open_calls
 from gateway.services.metering import Ending, LockedCall, is_unknown, meter_endings, read_outcome
-from gateway.services.settlement_rows import alias_rows, attempt_rows, settlement_row
+from gateway.services.settlement_rows import settlement_row
 
 _ATTEMPTS = 5
 _RETRIED = frozenset({"40P01", "40001"})
@@ -32,15 +31,16 @@ FROM gateway_call AS call
 JOIN accounts_apikey AS api_key ON api_key.id = call.api_key_id
 WHERE call.call_id = ANY (%s) ORDER BY call.call_id FOR UPDATE OF call
 """
-_SETTLE = "SELECT * FROM gateway_settle(%s, %s::bigint[], %s::jsonb, %s::jsonb, %s::jsonb)"
+_SETTLE = "SELECT * FROM gateway_settle(%s, %s, %s::bigint[], %s::json)"
 _ASK_LATER = """
 UPDATE gateway_call AS call SET
     lease_until = %s, instance = '', finished_at = later.finished_at, finish_reason = later.finish_reason,
     error_code = later.error_code, upstream_id = coalesce(later.upstream_id, call.upstream_id),
-    upstream_generation_id = coalesce(later.upstream_generation_id, call.upstream_generation_id)
-FROM jsonb_to_recordset(%s::jsonb) AS later (
+    upstream_generation_id = coalesce(later.upstream_generation_id, call.upstream_generation_id),
+    attempts = coalesce(call.attempts, later.attempts)
+FROM json_to_recordset(%s::json) AS later (
     call_id text, finished_at timestamptz, finish_reason text, error_code text, upstream_id bigint,
-    upstream_generation_id text)
+    upstream_generation_id text, attempts jsonb)
 WHERE call.call_id = later.call_id
 """
 
@@ -120,7 +120,17 @@ def _lock(call_ids: Iterable[str]) -> dict[str, LockedCall]:
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 def _write(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
-    billed = _execute(endings, [settlement_row(ending, now=now) for ending in endings], now)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SETTLE,
+            [
+                now,
+                [ending.call.call_id for ending in endings],
+                list({ending.call.customer_id for ending in endings}),
+                orjson.dumps([settlement_row(ending, now=now) for ending in endings]).decode(),
+            ],
+        )
+        billed = dict(cursor.fetchall())
     return {
         ending.call.call_id: Settled(
             ending.call.call_id, ending.event_id, billed[ending.call.call_id], tuple(ending.flags)
@@ -129,28 +139,11 @@ def _write(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
     }
 
 
-def _execute(endings: Sequence[Ending], rows: Sequence[dict[str, Any]], now: datetime) -> dict[str, bool]:
-    """Release the holds of `rows` and keep the attempts of all; whether each is billed."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SETTLE,
-            [
-                now,
-                list({ending.call.customer_id for ending in endings}),
-                orjson.dumps(rows).decode(),
-                orjson.dumps(attempt_rows(endings)).decode(),
-                orjson.dumps(alias_rows(endings)).decode(),
-            ],
-        )
-        return dict(cursor.fetchall())
-
-
 def _ask_later(endings: Sequence[Ending], now: datetime) -> dict[str, Settled]:
     """Give the calls to the sweep at once; their holds stay until it knows."""
     rows = [settlement_row(ending, now=now) for ending in endings]
     with connection.cursor() as cursor:
         cursor.execute(_ASK_LATER, [now, orjson.dumps(rows).decode()])
-    _execute(endings, [], now)
     return {
         ending.call.call_id: Settled(ending.call.call_id, None, False, (*ending.flags, "asked_later"))
         for ending in endings

@@ -48,7 +48,7 @@ WITH gone AS (
     DELETE FROM gateway_call WHERE call_id IN (
         SELECT call_id FROM gateway_call WHERE status <> 'open' AND started_at < %s AND settled_at < %s LIMIT %s)
     RETURNING call_id
-), attempts AS (DELETE FROM gateway_callattempt WHERE call_id IN (SELECT call_id FROM gone))
+)
 SELECT count(*) FROM gone
 """
 
@@ -100,7 +100,7 @@ def sweep_calls(*, now: datetime, is_final: bool = False, ask: Asker = ask_gener
 
 
 def forget_calls(*, now: datetime) -> int:
-    """Delete calls that ended more than GATEWAY_CALL_DAYS ago, with their attempts; returns how many."""
+    """Delete calls that ended more than GATEWAY_CALL_DAYS ago; returns how many."""
     before = now - timedelta(days=settings.GATEWAY_CALL_DAYS)
     total = 0
     while True:
