@@ -23,6 +23,7 @@ from billing.dollars import krw_of_part
 from billing.errors import AlreadyReversed, CreditNoteStands, NotEnoughLeft, WrongCustomer
 from billing.models import Allocation, AllocationReversal, CreditNote, Invoice, Payment, Prepayment
 from billing.services.posting import Account, Booking, Kind, post_reversal, post_transactions, settlement_booking
+from billing.services.requiring import require_reason
 from usage.periods import KST
 from usage.services.locking import hold_customer
 
@@ -37,13 +38,6 @@ _TRANSFERS = {
 def day_of(instant: datetime) -> date:
     """The KST day: the accounting day of what happened then."""
     return instant.astimezone(KST).date()
-
-
-def require_reason(reason: str) -> str:
-    """The reason, which must be there."""
-    if not reason.strip():
-        raise InvalidInput("this needs a reason", field="reason")
-    return reason.strip()
 
 
 def won_of(amount_krw: int | None, *, left: int, what: str) -> int:

@@ -18,8 +18,8 @@ from billing.errors import AlreadyDecided, SamePerson
 from billing.models import CreditNote, PriceCorrection
 from billing.selectors.corrections import InvoiceDifference, correction_differences
 from billing.selectors.credit_notes import creditable_krw
-from billing.services.allocating import require_reason
 from billing.services.crediting import issue_credit_note
+from billing.services.requiring import require_reason
 from catalog.models import Price
 from catalog.pricing import PriceError, PriceSheet
 

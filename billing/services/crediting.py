@@ -23,7 +23,6 @@ from billing.selectors.bills import month_bill
 from billing.selectors.credit_notes import creditable_krw, invoice_document, note_document
 from billing.services.allocating import (
     day_of,
-    require_reason,
     reverse_allocation,
     settle,
     settle_again,
@@ -34,6 +33,7 @@ from billing.services.delivering import enqueue_credit_note, enqueue_void
 from billing.services.granting import return_credits
 from billing.services.issuing import issue_invoice, next_number
 from billing.services.posting import post_credit_note, post_reversal
+from billing.services.requiring import require_reason
 from catalog.money import Rounding, vat_won
 from usage.periods import BillingMonth
 from usage.services.locking import hold_customer

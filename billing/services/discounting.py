@@ -17,11 +17,17 @@ from accounts.models import Customer
 from accounts.services import record_audit
 from billing.models import Discount, Invoice
 from billing.selectors.terms import known_model_ids
-from billing.services.allocating import require_reason
+from billing.services.requiring import (
+    require_first_of_month,
+    require_reason,
+    require_share,
+    require_whole_months,
+    require_won,
+)
 from catalog.models import Provider
 from usage.services.locking import hold_customer
 
-_DECIMALS = 5
+_WHAT = "a discount"
 
 
 @transaction.atomic
@@ -51,16 +57,12 @@ def add_discount(
     if (share is None) == (amount_krw is None):
         raise InvalidInput("share: either a share of the supply or so many won a month", field="share")
     if share is not None:
-        _require_share(share)
-    if amount_krw is not None and amount_krw <= 0:
-        raise InvalidInput("amount_krw: more than 0 won", field="amount_krw")
+        require_share(share, field="share")
+    if amount_krw is not None:
+        require_won(amount_krw)
     if provider is not None and models is not None:
         raise InvalidInput("models: a discount is for a provider or for models, not both", field="models")
-    _require_month(effective_from, "effective_from")
-    if effective_to is not None:
-        _require_month(effective_to, "effective_to")
-        if effective_to <= effective_from:
-            raise InvalidInput("effective_to: after effective_from", field="effective_to")
+    require_whole_months(effective_from, effective_to, what=_WHAT)
     hold_customer(customer.pk)
     discount = Discount.objects.create(
         customer=customer,
@@ -93,7 +95,7 @@ def end_discount(*, discount: Discount, effective_to: date, reason: str, actor: 
     invoice in force took off was agreed when it was issued.
     """
     reason = require_reason(reason)
-    _require_month(effective_to, "effective_to")
+    require_first_of_month(effective_to, field="effective_to", what=_WHAT)
     hold_customer(discount.customer_id)
     discount.refresh_from_db()
     if discount.effective_to is not None:
@@ -109,15 +111,3 @@ def end_discount(*, discount: Discount, effective_to: date, reason: str, actor: 
     data = {"effective_to": effective_to.isoformat()}
     record_audit(actor=actor, action="end_discount", subject=discount, reason=reason, data=data)
     return discount
-
-
-def _require_share(share: Decimal) -> None:
-    if not share.is_finite() or not 0 < share < 1:
-        raise InvalidInput(f"share: above 0 and below 1, not {share}", field="share")
-    if share != round(share, _DECIMALS):
-        raise InvalidInput(f"share: at most {_DECIMALS} decimals", field="share")
-
-
-def _require_month(day: date, field: str) -> None:
-    if day.day != 1:
-        raise InvalidInput(f"{field}: a discount holds for whole months, so this is the first of one", field=field)

@@ -15,10 +15,10 @@ from accounts.models import Customer
 from accounts.services import record_audit
 from billing.margins import Basis
 from billing.models import MarginRule
+from billing.services.requiring import require_share
 from catalog.models import Model, Provider
 from catalog.money import decimal_text
 
-_DECIMALS = 5
 _FAMILY = re.compile(r"[^/\s]+/\S+")
 
 
@@ -59,7 +59,7 @@ def set_margin(
     what it is reckoned on, None for that of the open rule about the same, otherwise our list cost. The open rule ends on
     that day. The same rule again writes nothing; Conflict when one from that day or a later one exists already.
     """
-    _require_share(margin)
+    require_share(margin, field="margin", may_be_zero=True)
     scope = _Scope(customer, provider, family.strip(), model)
     _require_scope(scope)
     try:
@@ -100,13 +100,6 @@ def _replace_open_rule(
     }
     record_audit(actor=actor, action="set_margin", subject=rule, data=data)
     return rule
-
-
-def _require_share(margin: Decimal) -> None:
-    if not margin.is_finite() or not 0 <= margin < 1:
-        raise InvalidInput(f"margin: at least 0 and below 1, not {margin}", field="margin")
-    if margin != round(margin, _DECIMALS):
-        raise InvalidInput(f"margin: at most {_DECIMALS} decimals", field="margin")
 
 
 def _require_scope(scope: _Scope) -> None:

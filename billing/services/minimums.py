@@ -14,7 +14,7 @@ from accounts.errors import Conflict, InvalidInput
 from accounts.models import Customer
 from accounts.services import record_audit
 from billing.models import Invoice, MonthlyMinimum
-from billing.services.allocating import require_reason
+from billing.services.requiring import require_days, require_reason, require_won
 from usage.periods import BillingMonth
 from usage.services.locking import hold_customer
 
@@ -36,10 +36,8 @@ def set_minimum(
     Raises Conflict where another one covers some of these days, or was billed on some of them already.
     """
     reason = require_reason(reason)
-    if amount_krw <= 0:
-        raise InvalidInput("amount_krw: more than 0 won", field="amount_krw")
-    if effective_to is not None and effective_to <= effective_from:
-        raise InvalidInput("effective_to: after effective_from", field="effective_to")
+    require_won(amount_krw)
+    require_days(effective_from, effective_to)
     try:
         with transaction.atomic():
             hold_customer(customer.pk)

@@ -28,13 +28,13 @@ from billing.services.allocating import (
     allocate_payment,
     cents_of,
     day_of,
-    require_reason,
     reverse_allocation,
     standing_allocations,
     won_of,
 )
 from billing.services.posting import Account, Kind, Posting, bank_of, post_reversal, post_transaction, post_transfer
 from billing.services.prepaying import require_new_transfer, set_aside, withdraw_prepayment
+from billing.services.requiring import require_reason
 from catalog.money import Rounding, decimal_text, round_won
 from usage.services.locking import hold_customer
 

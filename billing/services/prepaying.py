@@ -11,8 +11,9 @@ from accounts.services import record_audit
 from billing.errors import AlreadyRecorded, WrongCustomer
 from billing.models import Allocation, Invoice, Payment, Prepayment, PrepaymentWithdrawal, Refund
 from billing.selectors.prepayments import drawn, waiting_prepayments
-from billing.services.allocating import Settlement, day_of, require_reason, settle_all, won_of
+from billing.services.allocating import Settlement, day_of, settle_all, won_of
 from billing.services.posting import Account, Kind, bank_of, post_transfer
+from billing.services.requiring import require_reason
 from usage.services.locking import hold_customer
 
 

@@ -14,7 +14,7 @@ from accounts.errors import Conflict, InvalidInput
 from accounts.models import Customer
 from accounts.services import record_audit
 from billing.models import ZeroRating
-from billing.services.allocating import require_reason
+from billing.services.requiring import require_length, require_reason, require_whole_months
 from usage.periods import BillingMonth
 from usage.services.locking import hold_customer
 
@@ -42,22 +42,21 @@ def record_zero_rating(
     Raises InvalidInput, and Conflict where evidence covers some of these months already.
     """
     reason = require_reason(reason)
+    reference = require_length(reference, field="reference", most=200)
+    accepted_by = require_length(accepted_by, field="accepted_by", most=200)
     _require_evidence(article, reference, sha256, accepted_by)
-    _require_month(effective_from, "effective_from")
-    if effective_to is not None:
-        _require_month(effective_to, "effective_to")
-        if effective_to <= effective_from:
-            raise InvalidInput("effective_to: after effective_from", field="effective_to")
+    clause = require_length(clause, field="clause", most=100)
+    require_whole_months(effective_from, effective_to, what="evidence")
     try:
         with transaction.atomic():
             hold_customer(customer.pk)
             made = ZeroRating.objects.create(
                 customer=customer,
                 article=article,
-                clause=clause.strip(),
-                reference=reference.strip(),
+                clause=clause,
+                reference=reference,
                 sha256=sha256,
-                accepted_by=accepted_by.strip(),
+                accepted_by=accepted_by,
                 effective_from=effective_from,
                 effective_to=effective_to,
                 reason=reason,
@@ -84,7 +83,7 @@ def withdraw_zero_rating(*, zero_rating: ZeroRating, reason: str, actor: str, no
     zero_rating.refresh_from_db()
     end = max(BillingMonth.of(now).next().first_on, zero_rating.effective_from)
     if zero_rating.effective_to is not None and zero_rating.effective_to <= end:
-        raise Conflict(f"this evidence ends on {zero_rating.effective_to} already", field="reason")
+        raise Conflict(f"this evidence ends on {zero_rating.effective_to} already")
     zero_rating.effective_to = end
     zero_rating.save(update_fields=["effective_to"])
     data = {"effective_to": end.isoformat()}
@@ -95,14 +94,9 @@ def withdraw_zero_rating(*, zero_rating: ZeroRating, reason: str, actor: str, no
 def _require_evidence(article: str, reference: str, sha256: str, accepted_by: str) -> None:
     if article not in ZeroRating.Article.values:
         raise InvalidInput(f"article: one of {', '.join(ZeroRating.Article.values)}", field="article")
-    if not reference.strip():
+    if not reference:
         raise InvalidInput("reference: say which document it is and where it is kept", field="reference")
-    if not accepted_by.strip():
+    if not accepted_by:
         raise InvalidInput("accepted_by: somebody has to accept the evidence", field="accepted_by")
     if not _SHA256.fullmatch(sha256):
         raise InvalidInput("sha256: 64 hexadecimal digits in small letters", field="sha256")
-
-
-def _require_month(day: date, field: str) -> None:
-    if day.day != 1:
-        raise InvalidInput(f"{field}: evidence holds for whole months, so this is the first of one", field=field)

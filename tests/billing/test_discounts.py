@@ -181,6 +181,7 @@ def test_refusals_name_the_field(gaon: Customer) -> None:
         ("share", {"share": "0"}),
         ("share", {"share": "0.123456"}),
         ("amount_krw", {"won": 0}),
+        ("amount_krw", {"won": 10**15 + 1}),
         ("effective_from", {"won": 1, "first": date(2026, 10, 2)}),
         ("effective_to", {"won": 1, "end": date(2026, 10, 1)}),
         ("name", {"won": 1, "name": " "}),

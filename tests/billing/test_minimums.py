@@ -196,9 +196,10 @@ def test_the_shortfall_can_be_credited(gaon: Customer) -> None:
 
 
 def test_refusals_name_the_field(gaon: Customer) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        at_least(gaon, 0)
-    assert refused.value.field == "amount_krw"
+    for won in (0, 10**15 + 1):
+        with pytest.raises(InvalidInput) as refused:
+            at_least(gaon, won)
+        assert refused.value.field == "amount_krw"
     with pytest.raises(InvalidInput) as refused:
         at_least(gaon, 1, end=date(2026, 10, 1))
     assert refused.value.field == "effective_to"

@@ -175,6 +175,10 @@ def test_refusals_name_the_field(gaon: Customer) -> None:
         ("sha256", {"sha256": "AB" * 32}),
         ("sha256", {"sha256": ""}),
         ("reason", {"reason": ""}),
+        ("reason", {"reason": "x" * 301}),
+        ("reference", {"reference": "x" * 201}),
+        ("accepted_by", {"accepted_by": "x" * 201}),
+        ("clause", {"clause": "x" * 101}),
         ("effective_from", {"first": date(2026, 10, 2)}),
         ("effective_to", {"end": date(2026, 10, 1)}),
     ):
