@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 from rest_framework import serializers
 
+from billing.formatting import cut
 from catalog.money import decimal_text
+
+#: Of what is written as decimals; the fraction beside it is exact.
+_DECIMALS = 12
 
 
 class AmountDocument(serializers.Serializer):
@@ -14,6 +19,13 @@ class AmountDocument(serializers.Serializer):
 
     amount = serializers.CharField(help_text="A plain decimal; whole won.")
     currency = serializers.ChoiceField(choices=("KRW", "USD"))
+
+
+class ExactWonDocument(serializers.Serializer):
+    """Won before rounding."""
+
+    decimal = serializers.CharField(help_text="Cut after 12 decimals; … where more follow.")
+    fraction = serializers.CharField(help_text="Exact: numerator/denominator.")
 
 
 def krw(won: int) -> dict[str, str]:
@@ -29,3 +41,11 @@ def usd(dollars: Decimal) -> dict[str, str]:
 def usd_cents(dollars: Decimal) -> dict[str, str]:
     """USD to the cent, both places written: an amount to pay."""
     return {"amount": format(dollars, "f"), "currency": "USD"}
+
+
+def exact_json(amount: Fraction) -> dict[str, str]:
+    """Won before rounding (`ExactWonDocument`)."""
+    return {
+        "decimal": cut(amount, least=0, most=_DECIMALS).replace(",", ""),
+        "fraction": f"{amount.numerator}/{amount.denominator}",
+    }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from fractions import Fraction
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +13,8 @@ from rest_framework.views import APIView
 
 from accounts.api import IsCustomerKey
 from accounts.errors import NotFound
-from billing.api.amounts import AmountDocument, krw, usd
+from billing.api.amounts import AmountDocument, ExactWonDocument, exact_json, krw, usd
+from billing.api.explain_adjustments import ADJUSTMENT_DOCUMENTS, adjustment_json
 from billing.api.invoices import (
     PROBLEMS,
     ExchangeDocument,
@@ -24,24 +24,15 @@ from billing.api.invoices import (
     invoice_of,
     line_json,
 )
-from billing.formatting import cut
+from billing.documents import USAGE_KINDS
 from billing.models import InvoiceLine
 from billing.selectors.explaining import DayShare, LineExplanation, PriceShare, events_of_line, explain_line
+from billing.selectors.explaining_adjustments import explain_adjustment
 from catalog.money import decimal_text
 from usage.api.events import EventDocument, event_json, instant_text
 from usage.api.reading import MAX_LIMIT, bad_cursor, decode_cursor, encode_cursor, read_limit, read_params
 from usage.periods import parse_instant
 from usage.selectors.events import EventReader, events_before
-
-#: Of what is written as decimals; the fraction beside it is exact.
-_DECIMALS = 12
-
-
-class ExactWonDocument(serializers.Serializer):
-    """Won before rounding."""
-
-    decimal = serializers.CharField(help_text="Cut after 12 decimals; … where more follow.")
-    fraction = serializers.CharField(help_text="Exact: numerator/denominator.")
 
 
 class PriceShareDocument(serializers.Serializer):
@@ -85,8 +76,11 @@ class DiscountShareDocument(serializers.Serializer):
 
 
 class LineExplanationDocument(serializers.Serializer):
-    """sold x rate = base; base / (1 - margin) = exact; exact without its fraction + rounding = the line's won."""
+    """A line of usage: sold x rate = base; base / (1 - margin) = exact; exact without its fraction + rounding = the line's
+    won.
+    """
 
+    kind = serializers.ChoiceField(choices=USAGE_KINDS)
     invoice = serializers.CharField()
     line = InvoiceLineDocument()
     exchange = ExchangeDocument()
@@ -105,6 +99,17 @@ class LineExplanationDocument(serializers.Serializer):
     next_cursor = serializers.CharField(allow_null=True)
 
 
+_BY_KIND: dict[str, serializers.Serializer[Any] | type[serializers.Serializer[Any]]] = {
+    **dict.fromkeys(USAGE_KINDS, LineExplanationDocument),
+    **ADJUSTMENT_DOCUMENTS,
+}
+_EXPLANATIONS = PolymorphicProxySerializer(
+    component_name="ExplainedLineDocument",
+    serializers=_BY_KIND,
+    resource_type_field_name="kind",
+)
+
+
 class ExplainedLine(APIView):
     """How the won of one line came about."""
 
@@ -113,23 +118,26 @@ class ExplainedLine(APIView):
     @extend_schema(
         operation_id="explain_invoice_line",
         summary="A line's won, step by step",
+        description="`kind` tells which kind of line it is and what the answer holds.",
         parameters=[
-            OpenApiParameter("limit", int, description=f"Events a page: 1 to {MAX_LIMIT}."),
+            OpenApiParameter("limit", int, description=f"Events a page, for a line of usage: 1 to {MAX_LIMIT}."),
             OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
         ],
-        responses={200: LineExplanationDocument, **PROBLEMS},
+        responses={200: _EXPLANATIONS, **PROBLEMS},
     )
     def get(self, request: Request, number: str, position: int) -> Response:
         params = read_params(request, names=frozenset({"limit", "cursor"}))
         invoice = invoice_of(asking(request), number)
-        line = InvoiceLine.objects.filter(invoice=invoice, position=position, model_id__isnull=False).first()
+        limit = read_limit(params)
+        line = InvoiceLine.objects.filter(invoice=invoice, position=position).first()
         if line is None:
-            raise NotFound(f"{number} has no line of usage at {position}", field="position")
+            raise NotFound(f"{number} has no line {position}", field="position")
+        if line.model_id is None:
+            return Response(adjustment_json(explain_adjustment(invoice, line)))
         explained = explain_line(invoice, line)
         events = events_of_line(invoice, line)
         if "cursor" in params:
             events = events_before(events, *_read_position(params["cursor"]))
-        limit = read_limit(params)
         found = list(events[: limit + 1])
         page = found[:limit]
         cursor = encode_cursor(instant_text(page[-1].occurred_at), page[-1].event_id) if len(found) > limit else None
@@ -153,6 +161,7 @@ def explanation_json(explained: LineExplanation) -> dict[str, Any]:
     """The steps without the events."""
     document = explained.document
     return {
+        "kind": explained.line.kind,
         "invoice": document.number,
         "line": line_json(explained.line, document.margin),
         "exchange": exchange_json(document.exchange),
@@ -167,14 +176,6 @@ def explanation_json(explained: LineExplanation) -> dict[str, Any]:
             {"position": one.position, "name": one.name, "amount": krw(one.amount_krw)} for one in explained.discounts
         ],
         "left": krw(explained.left_krw),
-    }
-
-
-def exact_json(amount: Fraction) -> dict[str, str]:
-    """Won before rounding (`ExactWonDocument`)."""
-    return {
-        "decimal": cut(amount, least=0, most=_DECIMALS).replace(",", ""),
-        "fraction": f"{amount.numerator}/{amount.denominator}",
     }
 
 
