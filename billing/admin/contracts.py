@@ -61,6 +61,11 @@ def today() -> Any:
     return timezone.now().astimezone(KST).date()
 
 
+def first_of_month() -> Any:
+    """The first day of the running month in Korea."""
+    return today().replace(day=1)
+
+
 class RateForm(ReasonForm):
     """Fields are named as the service names them in its refusals."""
 

@@ -11,19 +11,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm, ServiceAddAdmin
+from accounts.admin import CustomerFilter, DateInput, ReasonForm, ServiceAddAdmin
 from accounts.models import Customer
 from billing.admin.asking import WonField
-from billing.admin.contracts import PlainDecimalField, today
+from billing.admin.contracts import PlainDecimalField, first_of_month
+from billing.admin.ending import end_operation
 from billing.formatting import percent_text, won
 from billing.models import Discount
 from billing.services.discounting import add_discount, end_discount
 from catalog.models import Provider
-
-
-def first_of_month() -> Any:
-    """The first day of the running month in Korea."""
-    return today().replace(day=1)
 
 
 class DiscountForm(ReasonForm):
@@ -74,20 +70,6 @@ class DiscountForm(ReasonForm):
         return [name.strip() for name in self.cleaned_data["models"].split(",") if name.strip()] or None
 
 
-class EndForm(ReasonForm):
-    effective_to = forms.DateField(
-        label=gettext_lazy("to"),
-        widget=DateInput(),
-        help_text=gettext_lazy("The first day of the first month without it."),
-    )
-    field_order = ("effective_to", "reason")
-
-
-def _end(discount: Discount, answers: dict[str, Any], actor: str) -> str:
-    end_discount(discount=discount, effective_to=answers["effective_to"], reason=answers["reason"], actor=actor)
-    return _("It holds no more from %(day)s on.") % {"day": answers["effective_to"].isoformat()}
-
-
 @admin.register(Discount)
 class DiscountAdmin(ServiceAddAdmin):
     add_form = DiscountForm
@@ -104,13 +86,8 @@ class DiscountAdmin(ServiceAddAdmin):
         "customer", "name", "size", "limit", "effective_from", "effective_to", "reason", "actor", "created_at",
     )  # fmt: skip
     operations = (
-        Operation(
-            name="end",
-            label=gettext_lazy("End"),
-            note=gettext_lazy("What was billed with it stays."),
-            form=EndForm,
-            applies=lambda discount: discount.effective_to is None,
-            run=_end,
+        end_operation(
+            end_discount, term="discount", help_text=gettext_lazy("The first day of the first month without it.")
         ),
     )
 

@@ -8,13 +8,13 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm, ServiceAddAdmin
+from accounts.admin import CustomerFilter, DateInput, ReasonForm, ServiceAddAdmin
 from accounts.models import Customer
 from billing.admin.asking import WonField
-from billing.admin.discounts import first_of_month
+from billing.admin.contracts import first_of_month
+from billing.admin.ending import end_operation
 from billing.models import MonthlyMinimum
 from billing.services.minimums import end_minimum, set_minimum
 
@@ -49,18 +49,6 @@ class MinimumForm(ReasonForm):
     field_order = ("customer", "amount_krw", "applies_without_usage", "effective_from", "effective_to", "reason")
 
 
-class EndForm(ReasonForm):
-    effective_to = forms.DateField(
-        label=gettext_lazy("to"), widget=DateInput(), help_text=gettext_lazy("The first day without it.")
-    )
-    field_order = ("effective_to", "reason")
-
-
-def _end(minimum: MonthlyMinimum, answers: dict[str, Any], actor: str) -> str:
-    end_minimum(minimum=minimum, effective_to=answers["effective_to"], reason=answers["reason"], actor=actor)
-    return _("It holds no more from %(day)s on.") % {"day": answers["effective_to"].isoformat()}
-
-
 @admin.register(MonthlyMinimum)
 class MonthlyMinimumAdmin(ServiceAddAdmin):
     add_form = MinimumForm
@@ -78,16 +66,7 @@ class MonthlyMinimumAdmin(ServiceAddAdmin):
     fields = (
         "customer", "amount_krw", "applies_without_usage", "effective_from", "effective_to", "reason", "actor", "created_at",
     )  # fmt: skip
-    operations = (
-        Operation(
-            name="end",
-            label=gettext_lazy("End"),
-            note=gettext_lazy("What was billed with it stays."),
-            form=EndForm,
-            applies=lambda minimum: minimum.effective_to is None,
-            run=_end,
-        ),
-    )
+    operations = (end_operation(end_minimum, term="minimum", help_text=gettext_lazy("The first day without it.")),)
 
     def add_row(self, answers: dict[str, Any], actor: str) -> MonthlyMinimum:
         return set_minimum(**answers, actor=actor, now=timezone.now())

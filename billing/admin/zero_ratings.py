@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm, ServiceAddAdmin
 from accounts.models import Customer
-from billing.admin.discounts import first_of_month
+from billing.admin.contracts import first_of_month
 from billing.models import ZeroRating
 from billing.services.zero_rating import record_zero_rating, withdraw_zero_rating
 
