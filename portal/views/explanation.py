@@ -16,7 +16,9 @@ from billing import formatting
 from billing.api.statements import statement_response
 from billing.models import Invoice, InvoiceLine
 from billing.selectors.explaining import LineExplanation, events_of_line, explain_line
+from billing.selectors.explaining_adjustments import explain_adjustment
 from portal.selectors.customers import issued_invoices
+from portal.views.explanation_adjustments import adjustment_page
 from portal.views.tenancy import CustomerPage
 from usage.api.events import arithmetic_text
 from usage.api.reading import decode_cursor, encode_cursor
@@ -36,7 +38,10 @@ class InvoiceLinePage(CustomerPage):
 
     def get(self, request: HttpRequest, number: str, position: int) -> HttpResponse:
         invoice = get_object_or_404(issued_invoices(self.customer), number=number)
-        line = get_object_or_404(InvoiceLine, invoice=invoice, position=position, model_id__isnull=False)
+        line = get_object_or_404(InvoiceLine, invoice=invoice, position=position)
+        if line.model_id is None:
+            template, context = adjustment_page(explain_adjustment(invoice, line))
+            return self.render(template, {"invoice": invoice, **context})
         explained = explain_line(invoice, line)
         events, older = _page(events_of_line(invoice, line), request.GET.get("after", ""))
         rows = [_row(explained, read) for read in EventReader(self.customer).read(events)]
@@ -44,6 +49,7 @@ class InvoiceLinePage(CustomerPage):
             "invoice": invoice,
             "explained": explained,
             "one": explained.line,
+            "heading": explained.line.model_name,
             "document": explained.document,
             "rows": rows,
             "older": older,
