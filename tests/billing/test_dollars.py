@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from pypdf import PdfReader
 
@@ -245,6 +246,9 @@ def test_the_close_names_dollars_before_and_after(gaon: Customer) -> None:
         (invoice,) = answer["invoices"]
         assert {name: invoice[name] for name in dollars} == dollars
         assert (invoice["supply_krw"], invoice["vat_krw"], invoice["total_krw"]) == (1647, 165, 1812)
+    said = io.StringIO()
+    call_command("close_month", "2026-10", stdout=said)
+    assert "합계         1,812  US$1.30\n" in said.getvalue()
 
 
 def tamper(sql: str) -> None:

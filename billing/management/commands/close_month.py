@@ -150,9 +150,10 @@ class Command(JsonCommand):
         if "invoices" not in answer:
             return
         for row in answer["invoices"]:
+            in_dollars = "" if row["total_usd"] is None else f"  US${row['total_usd']}"
             self.stdout.write(
                 f"{row['number'] or 'preview':<18}{row['customer']:<20}USD {row['cost_usd']:>14}  "
-                f"공급가액 {row['supply_krw']:>13,}  부가세 {row['vat_krw']:>12,}  합계 {row['total_krw']:>13,}"
+                f"공급가액 {row['supply_krw']:>13,}  부가세 {row['vat_krw']:>12,}  합계 {row['total_krw']:>13,}{in_dollars}"
             )
         for row in answer["parked"]:
             self.stdout.write(self.style.WARNING(f"parked  {row['customer']}: {row['code']}: {row['reason']}"))
