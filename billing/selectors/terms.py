@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
 
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Greatest
@@ -13,6 +15,26 @@ from billing.errors import UnknownModel
 from billing.models import Discount, MonthlyMinimum, ZeroRating
 from catalog.selectors import find_model
 from usage.periods import BillingMonth
+
+
+@dataclass(frozen=True, slots=True)
+class ContractTerms:
+    """What a customer's contract takes off and adds, each kind the earliest first."""
+
+    discounts: tuple[Discount, ...]
+    minimums: tuple[MonthlyMinimum, ...]
+    zero_ratings: tuple[ZeroRating, ...]
+
+
+def contract_terms(customer: Customer, *, since: date) -> ContractTerms:
+    """The terms of a customer that hold on that day or later; what was taken back before it began never holds."""
+    holds = Q(effective_to__isnull=True) | Q(effective_to__gt=Greatest(F("effective_from"), since))
+    order = ("effective_from", "pk")
+    return ContractTerms(
+        discounts=tuple(customer.discounts.filter(holds).select_related("provider").order_by(*order)),
+        minimums=tuple(customer.minimums.filter(holds).order_by(*order)),
+        zero_ratings=tuple(customer.zero_ratings.filter(holds).order_by(*order)),
+    )
 
 
 def discounts_of(customer_ids: Collection[int]) -> dict[int, list[Discount]]:

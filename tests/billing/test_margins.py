@@ -125,10 +125,12 @@ def test_the_command_sets_a_customers_margin() -> None:
         (["1"], "invalid_input", "margin"),
         (["15%"], "invalid_input", "margin"),
         (["0.15", "--from", "2026-13-01"], "invalid_input", "from"),
+        (["0.15", "--from", "2026-06-01"], "conflict", "from"),
         (["0.15", "--customer", "nobody"], "not_found", "customer"),
     ],
 )
 def test_the_command_names_what_is_wrong(arguments: list[str], code: str, field: str) -> None:
+    put("0.2", JULY)
     exit_code, answer = run("set_margin", *arguments)
     assert (exit_code, answer["error"]["code"], answer["error"]["field"]) == (2, code, field)
 

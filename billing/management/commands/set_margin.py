@@ -7,14 +7,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.errors import InvalidInput, NotFound
+from accounts.errors import NotFound
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
-from billing.management.arguments import read_day
+from billing.management.arguments import named_provider, naming_options, read_day, read_decimal
 from billing.margins import Basis
 from billing.services.margins import set_margin
-from catalog.models import Model, Provider
-from catalog.money import decimal_text, parse_decimal
+from catalog.models import Model
+from catalog.money import decimal_text
 from catalog.selectors import find_model
 from usage.periods import KST
 
@@ -44,20 +44,17 @@ class Command(JsonCommand):
         parser.add_argument("--from", dest="first_on", metavar="DATE", help="YYYY-MM-DD; otherwise today in Korea")
 
     def run(self, margin: str, customer: str | None, first_on: str | None, **options: Any) -> dict[str, Any]:
-        try:
-            share = parse_decimal(margin, field="margin")
-        except ValueError as error:
-            raise InvalidInput(str(error), field="margin") from None
-        rule = set_margin(
-            customer=customer_by_slug(customer) if customer else None,
-            margin=share,
-            provider=_provider(options["provider"]) if options["provider"] else None,
-            family=options["family"] or "",
-            model=_model(options["model"]) if options["model"] else None,
-            basis=Basis(options["basis"]) if options["basis"] else None,
-            effective_from=read_day(first_on, field="from") if first_on else timezone.now().astimezone(KST).date(),
-            actor=ACTOR,
-        )
+        with naming_options():
+            rule = set_margin(
+                customer=customer_by_slug(customer) if customer else None,
+                margin=read_decimal(margin, field="margin"),
+                provider=named_provider(options["provider"]) if options["provider"] else None,
+                family=options["family"] or "",
+                model=_model(options["model"]) if options["model"] else None,
+                basis=Basis(options["basis"]) if options["basis"] else None,
+                effective_from=read_day(first_on, field="from") if first_on else timezone.now().astimezone(KST).date(),
+                actor=ACTOR,
+            )
         return {
             "id": rule.pk,
             "customer": customer,
@@ -77,13 +74,6 @@ class Command(JsonCommand):
             f"margin {answer['margin']} on {answer['basis']} for {whose}{f', {about}' if about else ''} "
             f"from {answer['effective_from']}"
         )
-
-
-def _provider(slug: str) -> Provider:
-    provider = Provider.objects.filter(slug=slug).first()
-    if provider is None:
-        raise NotFound(f"there is no provider {slug!r}", field="provider")
-    return provider
 
 
 def _model(name: str) -> Model:

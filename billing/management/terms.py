@@ -1,0 +1,103 @@
+"""Terms of a contract as commands take and print them: discounts, monthly minimums, evidence for zero-rated VAT."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from decimal import Decimal
+from typing import Any
+
+from billing.formatting import percent_text
+from billing.models import Discount, MonthlyMinimum, ZeroRating
+from catalog.money import decimal_text
+
+
+def add_term_arguments(parser: ArgumentParser, *, first: str, end: str) -> None:
+    """What every new term needs: whose it is, its days, and why; `first` and `end` say which days these are."""
+    parser.add_argument("customer", metavar="SLUG")
+    parser.add_argument("--from", dest="first_on", required=True, metavar="DATE", help=f"YYYY-MM-DD, {first}")
+    parser.add_argument("--to", dest="end_on", metavar="DATE", help=f"YYYY-MM-DD, {end}; otherwise until it is ended")
+    parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
+
+
+def add_end_arguments(parser: ArgumentParser, *, end: str) -> None:
+    """What ending a term needs: which one, from when, and why."""
+    parser.add_argument("term", type=int, metavar="ID", help="as contract_terms prints it")
+    parser.add_argument("--to", dest="end_on", required=True, metavar="DATE", help=f"YYYY-MM-DD, {end}")
+    parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
+
+
+def discount_dict(row: Discount) -> dict[str, Any]:
+    """A discount as JSON; the share is decimal text."""
+    return {
+        "id": row.pk,
+        "customer": row.customer.slug,
+        "name": row.name,
+        "share": None if row.share is None else decimal_text(row.share),
+        "amount_krw": row.amount_krw,
+        "provider": row.provider.slug if row.provider else None,
+        "models": row.models_covered,
+        **_days_dict(row),
+    }
+
+
+def minimum_dict(row: MonthlyMinimum) -> dict[str, Any]:
+    """A monthly minimum as JSON."""
+    return {
+        "id": row.pk,
+        "customer": row.customer.slug,
+        "amount_krw": row.amount_krw,
+        "applies_without_usage": row.applies_without_usage,
+        **_days_dict(row),
+    }
+
+
+def zero_rating_dict(row: ZeroRating) -> dict[str, Any]:
+    """Evidence for zero-rated VAT as JSON."""
+    return {
+        "id": row.pk,
+        "customer": row.customer.slug,
+        "article": row.article,
+        "clause": row.clause,
+        "reference": row.reference,
+        "sha256": row.sha256,
+        "accepted_by": row.accepted_by,
+        **_days_dict(row),
+    }
+
+
+def discount_line(said: dict[str, Any]) -> str:
+    """A discount's dict in one line."""
+    share = said["share"]
+    size = f"{said['amount_krw']:,} won a month" if share is None else f"{percent_text(Decimal(share))} %"
+    about = said["provider"] or ", ".join(said["models"] or ["every model"])
+    return f"discount {said['id']}: {said['customer']}, {said['name']}, {size} off {about}, {_days_text(said)}"
+
+
+def minimum_line(said: dict[str, Any]) -> str:
+    """A monthly minimum's dict in one line."""
+    usage = "" if said["applies_without_usage"] else " of months with usage"
+    return f"minimum {said['id']}: {said['customer']}, {said['amount_krw']:,} won a month{usage}, {_days_text(said)}"
+
+
+def zero_rating_line(said: dict[str, Any]) -> str:
+    """The dict of evidence in one line."""
+    law = f"{said['article']} {said['clause']}".strip()
+    return (
+        f"zero rating {said['id']}: {said['customer']}, {law}, {said['reference']} (SHA-256 {said['sha256'][:12]}), "
+        f"accepted by {said['accepted_by']}, {_days_text(said)}"
+    )
+
+
+def _days_dict(row: Discount | MonthlyMinimum | ZeroRating) -> dict[str, Any]:
+    return {
+        "effective_from": row.effective_from.isoformat(),
+        "effective_to": row.effective_to.isoformat() if row.effective_to else None,
+        "reason": row.reason,
+    }
+
+
+def _days_text(said: dict[str, Any]) -> str:
+    first, end = said["effective_from"], said["effective_to"]
+    if end is None:
+        return f"from {first} until it is ended"
+    return "taken back before it began" if end == first else f"from {first}, not from {end} on"
