@@ -25,7 +25,6 @@ class UsageAlias(models.Model):
         db_table = "usage_event_alias"
         verbose_name = _("upstream's id of an event")
         verbose_name_plural = _("upstream's ids of events")
-        indexes = [models.Index(fields=["customer", "event_id"], name="usage_alias_by_event")]
 
     def __str__(self) -> str:
         return f"{self.upstream_id} = {self.event_id}"
