@@ -127,7 +127,9 @@ def test_what_was_settled_meanwhile_is_not_settled_again() -> None:
     calls = [admitted(who), admitted(who)]
     requests = {call.call_id: call for call in calls}
     settle_calls([outcome(calls[0])], now=NOW)
+    before = rows()
     assert finish_open_calls([outcome(call) for call in calls], requests, now=SETTLED_AT) is None
+    assert rows() == before
     answers = settle(*(outcome(call) for call in calls))
     assert [answer.flags for answer in answers] == [("repeated",), ()]
     assert held_and_unbilled(who) == (0, 44)
@@ -139,7 +141,9 @@ def test_an_open_call_that_is_an_event_already_is_left_to_the_rule() -> None:
     call = admitted(who)
     occurred_at = NOW.isoformat()
     ingest_events(lines=[line(call.call_id, model=MODEL, occurred_at=occurred_at)], now=NOW, actor="tests")
+    before = rows()
     assert finish_open_calls([outcome(call)], {call.call_id: call}, now=SETTLED_AT) is None
+    assert rows() == before
 
 
 def test_prices_that_changed_a_moment_ago_are_the_prices() -> None:

@@ -27,8 +27,9 @@ from catalog.models import Model
 from gateway.adapters import Knowledge, Question, Told
 from gateway.audit import check_gateway
 from gateway.calls import Admission, Caller, CallRequest
-from gateway.models import GatewayCall
+from gateway.models import GatewayCall, KeyMeter
 from gateway.services.admitting import admit_calls
+from gateway.services.settling import settle_calls
 from gateway.services.sweeping import sweep_calls
 from tests.gateway.money import (
     ACTOR,
@@ -38,6 +39,7 @@ from tests.gateway.money import (
     admit,
     caller,
     forget,
+    limit_key,
     outcome,
     request,
     settle,
@@ -164,6 +166,30 @@ def test_a_call_that_two_settle_at_once_is_one_event() -> None:
     assert sorted(answer.flags for answer in answers) == [(), *[("repeated",)] * 5]
     assert account(who).unbilled_krw == 22
     assert clean() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_groups_that_share_calls_settle_each_once() -> None:
+    shop()
+    first, second = caller("first", limit_krw=10_000), caller("second", limit_krw=10_000)
+    limit_key(second, concurrency_limit=20, monthly_limit_usd=1000)
+    requests = {one.call_id: one for who in (first, second) for one in (request(who) for _ in range(8))}
+    assert all(isinstance(answer, Admission) for answer in admit(*requests.values()))
+    calls = list(requests.values())
+
+    def work(place: int) -> list[str]:
+        some = calls[2 * place :] + calls[: 2 * place]
+        answers = settle_calls([outcome(call) for call in some[:10]], requests=requests, now=NOW)
+        return [answer.call_id for answer in answers if "repeated" not in answer.flags]
+
+    settled = [call_id for ids in in_parallel(work, 8) for call_id in ids]
+    assert sorted(settled) == sorted(requests)
+    for who in (first, second):
+        assert (account(who).held_krw, account(who).unbilled_krw) == (0, 8 * 22)
+    meter = KeyMeter.objects.get()
+    assert (meter.open_calls, meter.held_usd, meter.spent_usd) == (0, 0, Decimal("0.16"))
+    assert clean() == []
+    assert violations() == []
 
 
 @pytest.mark.django_db(transaction=True)

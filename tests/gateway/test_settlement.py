@@ -191,6 +191,8 @@ def test_what_nobody_knows_stays_open_until_the_upstream_was_asked() -> None:
     )
     assert account(who).held_krw == 220
     assert CallAttempt.objects.count() == 1
+    settle(outcome(call, attempts=[]))
+    assert [each.key_id for each in CallAttempt.objects.filter(call=row)] == [1]
 
 
 def test_usage_that_comes_after_the_call_was_given_up_is_billed_all_the_same() -> None:
