@@ -243,6 +243,51 @@ def test_days_weigh_by_their_rates_and_a_zero_rate_saves_nothing() -> None:
     assert [won(credit["vat"][name]) for name in ("supply_before", "before", "after", "saved")] == [3_529, 0, 0, 0]
 
 
+def test_all_of_an_invoice_adds_up_line_by_line() -> None:
+    """Late usage, days with rates of their own, fractions everywhere, more discounts and credits than one line has won."""
+    open_house(margin="0.137", rate="1387.3")
+    for day in (3, 9, 17, 25):
+        publish(date(2026, 10, day), f"13{day:02}.7")
+        publish(date(2026, 11, day), f"14{day:02}.1")
+    customer = tenant(exchange_rule="daily", rounding="down")
+    use(customer, 700_003, at="2026-10-04T12:00:00+09:00")
+    close()
+    cut(customer, share="0.07123", first=date(2026, 10, 1))
+    cut(customer, share="0.9", models=["acme/cent"])
+    cut(customer, won=777, name="c", first=NOVEMBER.first_on)
+    grant(customer, 1_001, last=date(2026, 11, 12), models=["acme/dollar"], name="d")
+    grant(customer, 501, last=date(2026, 11, 30), name="e")
+    grant(customer, 9_999, first=date(2026, 11, 10), last=date(2026, 12, 31), name="f")
+    use(customer, 1_333_333, at="2026-10-20T12:00:00+09:00", now=LATER)
+    for day in (3, 10, 18, 26):
+        use(customer, 1_000_007 * day, at=f"2026-11-{day:02}T12:00:00+09:00", now=LATER)
+        use(customer, 30_000_013 * day, model="acme/cent", at=f"2026-11-{day:02}T13:00:00+09:00", now=LATER)
+    invoice = billed(customer, NOVEMBER, now=LATER)
+    answers = explained(invoice)
+    assert [one["kind"] for one in answers] == ["supplementary", *["usage"] * 2, *["discount"] * 3, *["promotion"] * 3]
+    for kind, name in (("discount", "discount"), ("promotion", "promotion")):
+        behind = [one for one in answers if one["kind"] == kind]
+        for usage in (one["line"] for one in answers[:3]):
+            of_line = [
+                won(part["amount"]) for one in behind for part in one["lines"] if part["position"] == usage["position"]
+            ]
+            assert sum(of_line) == won(usage[name])
+        for one in behind:
+            assert sum(won(part["amount"]) for part in one["lines"]) == -won(one["line"]["supply"]) > 0
+    for one in answers[3:6]:
+        exact = sum(Fraction(part["exact_krw"]["fraction"]) for part in one["lines"])
+        assert exact == Fraction(one["exact_krw"]["fraction"])
+        assert int(exact) == won(one["cut"]) == won(one["taken"])
+    credits = answers[6:]
+    for one in credits:
+        for part in one["lines"]:
+            assert sum(won(day["left"]) for day in part["days"]) == won(part["covered"]) <= won(part["left"])
+            assert sum(won(day["amount"]) for day in part["days"]) == won(part["amount"])
+        assert won(one["credit"]["used"]) == min(won(one["credit"]["before"]), won(one["covered"]))
+    assert won(credits[-1]["vat"]["supply_after"]) == invoice.supply_krw
+    assert won(credits[0]["vat"]["before"]) - sum(won(one["vat"]["saved"]) for one in credits) == invoice.vat_krw
+
+
 def test_lines_in_dollars_say_them() -> None:
     open_house()
     customer = tenant(invoice_currency="USD")
