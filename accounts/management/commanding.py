@@ -12,7 +12,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
 
-from accounts.errors import DatabaseNotMigrated, DatabaseUnavailable, DomainError
+from accounts.errors import DatabaseNotMigrated, DatabaseUnavailable, DomainError, InvalidInput
 
 
 class JsonCommand(BaseCommand):
@@ -79,6 +79,11 @@ class JsonCommand(BaseCommand):
         """`run`, where what only the operator can repair becomes a refusal that tells how."""
         try:
             return self.run(**options)
+        except UnicodeEncodeError as error:
+            # Bytes of the command line that are no UTF-8, of a terminal in CP949, arrive as half surrogate pairs.
+            if error.reason == "surrogates not allowed":
+                raise InvalidInput("what was typed is not UTF-8 text: the terminal sends another encoding") from error
+            raise
         except ProgrammingError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
                 raise DatabaseNotMigrated("the database lacks tables or columns: run manage.py migrate") from error

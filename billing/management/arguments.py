@@ -15,7 +15,14 @@ from usage.periods import BillingMonth
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 #: What an operator types for an argument of a service that is called otherwise.
-_TYPED = {"effective_from": "from", "effective_to": "to", "amount_krw": "amount", "models": "model"}
+_TYPED = {
+    "effective_from": "from",
+    "effective_to": "to",
+    "valid_from": "from",
+    "expires_on": "expires",
+    "amount_krw": "amount",
+    "models": "model",
+}
 
 
 def read_day(text: str, *, field: str) -> date:

@@ -75,7 +75,7 @@ def discount_line(said: dict[str, Any]) -> str:
 
 def minimum_line(said: dict[str, Any]) -> str:
     """A monthly minimum's dict in one line."""
-    usage = "" if said["applies_without_usage"] else " of months with usage"
+    usage = "" if said["applies_without_usage"] else " in months with usage"
     return f"minimum {said['id']}: {said['customer']}, {said['amount_krw']:,} won a month{usage}, {_days_text(said)}"
 
 

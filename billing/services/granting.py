@@ -18,6 +18,7 @@ from billing.errors import NotEnoughLeft
 from billing.models import Invoice, PromotionalCredit, PromotionalCreditMove
 from billing.selectors.bills import BillPromotion
 from billing.selectors.terms import known_model_ids
+from billing.services.requiring import require_reason, require_won
 from billing.services.spending import refresh_spending
 from usage.models import BillingPeriod, UsageRollup
 from usage.periods import KST, BillingMonth
@@ -47,17 +48,14 @@ def grant_credit(
     `models` are ids, slugs or aliases, None for all; the lowest `priority` is used first. `name` stands on the invoice.
     Raises InvalidInput, and UnknownModel for a model that the catalog does not have.
     """
-    name, reason = name.strip(), reason.strip()
+    name, reason = name.strip(), require_reason(reason)
     if not name or len(name) > 100:
         raise InvalidInput("name: 1 to 100 characters; it stands on the invoice", field="name")
-    if not reason:
-        raise InvalidInput("giving credit needs a reason", field="reason")
-    if amount_krw <= 0:
-        raise InvalidInput("amount_krw: more than 0 won", field="amount_krw")
+    require_won(amount_krw)
     if not 0 <= priority <= 32767:
         raise InvalidInput("priority: 0 to 32767", field="priority")
     if expires_on < valid_from:
-        raise InvalidInput("expires_on: not before valid_from", field="expires_on")
+        raise InvalidInput("expires_on: not before the first day", field="expires_on")
     hold_customer(customer.pk)
     credit = PromotionalCredit.objects.create(
         customer=customer,
@@ -85,8 +83,7 @@ def void_credit(
 
     Raises NotEnoughLeft for more than is left; what an invoice used stays used.
     """
-    if not reason.strip():
-        raise InvalidInput("taking credit back needs a reason", field="reason")
+    reason = require_reason(reason)
     hold_customer(credit.customer_id)
     credit.refresh_from_db()
     won = credit.remaining_krw if amount_krw is None else amount_krw

@@ -36,7 +36,16 @@ def test_credit_is_granted_and_taken_back(gaon: Customer) -> None:
     code, answer = run("void_credit", str(answer["id"]), "--amount", "30001", "--reason", "x")
     assert (code, answer["error"]["code"]) == (2, "not_enough_left")
     assert run("void_credit", "999", "--reason", "x")[1]["error"]["code"] == "not_found"
-    assert run("grant_credit", "gaon", "0", "--expires", "2026-10-31", "--reason", "x")[0] == 2
+    for amount, options, field in (
+        ("0", (), "amount"),
+        ("1" + "0" * 19, (), "amount"),
+        ("1", ("--from", "2026-11-01"), "expires"),
+        ("1", ("--from", "2026-10-01", "--model", "acme/no"), "model"),
+        ("1", ("--from", "2026-10-01", "--reason", "x" * 301), "reason"),
+    ):
+        code, answer = run("grant_credit", "gaon", amount, "--expires", "2026-10-31", "--reason", "x", *options)
+        assert (code, answer["error"]["field"]) == (2, field)
+    assert PromotionalCredit.objects.count() == 1
 
 
 def test_a_deposit_is_recorded_matched_and_repeated(gaon: Customer) -> None:

@@ -224,7 +224,7 @@ def test_what_a_person_reads(gaon: Customer) -> None:
     assert said == f"discount {discount.pk}: gaon, 약정, 12.5 % off acme, taken back before it began\n"
     said = printed("set_minimum", "gaon", "31000", "--only-with-usage", *OCTOBER)
     minimum = MonthlyMinimum.objects.get()
-    of = f"minimum {minimum.pk}: gaon, 31,000 won a month of months with usage, from 2026-10-01"
+    of = f"minimum {minimum.pk}: gaon, 31,000 won a month in months with usage, from 2026-10-01"
     assert said == f"{of} until it is ended\n"
     assert printed("end_minimum", str(minimum.pk), "--to", "2026-10-02", *WHY) == f"{of}, not from 2026-10-02 on\n"
     said = printed("record_zero_rating", "gaon", *EVIDENCE, *OCTOBER)
@@ -370,6 +370,15 @@ def test_what_is_not_there_can_not_be_ended(pk: str, db: None) -> None:
     assert refused("end_discount", pk, *end) == ("not_found", "id", f"there is no discount {pk}")
     assert refused("end_minimum", pk, *end) == ("not_found", "id", f"there is no monthly minimum {pk}")
     assert refused("withdraw_zero_rating", pk, *WHY) == ("not_found", "id", f"there is no zero rating {pk}")
+
+
+def test_text_in_another_encoding_is_refused(gaon: Customer) -> None:
+    """할인 of a terminal in CP949, as Python reads such bytes from the command line."""
+    typed = "할인".encode("cp949").decode("utf-8", "surrogateescape")
+    assert refused("add_discount", "gaon", "--amount", "1", "--name", typed, *OCTOBER) == (
+        "invalid_input", None, "what was typed is not UTF-8 text: the terminal sends another encoding",
+    )  # fmt: skip
+    assert not Discount.objects.exists()
 
 
 def test_terms_of_nobody_and_of_no_month(gaon: Customer) -> None:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
-from billing.management.arguments import read_day
+from billing.management.arguments import naming_options, read_day
 from billing.services.granting import grant_credit
 from usage.periods import KST
 
@@ -46,18 +46,19 @@ class Command(JsonCommand):
         **_: Any,
     ) -> dict[str, Any]:
         now = timezone.now()
-        credit = grant_credit(
-            customer=customer_by_slug(customer),
-            name=name,
-            amount_krw=amount,
-            valid_from=read_day(first_on, field="from") if first_on else now.astimezone(KST).date(),
-            expires_on=read_day(expires, field="expires"),
-            models=model,
-            priority=priority,
-            reason=reason,
-            actor=ACTOR,
-            now=now,
-        )
+        with naming_options():
+            credit = grant_credit(
+                customer=customer_by_slug(customer),
+                name=name,
+                amount_krw=amount,
+                valid_from=read_day(first_on, field="from") if first_on else now.astimezone(KST).date(),
+                expires_on=read_day(expires, field="expires"),
+                models=model,
+                priority=priority,
+                reason=reason,
+                actor=ACTOR,
+                now=now,
+            )
         return {
             "id": credit.pk,
             "customer": customer,

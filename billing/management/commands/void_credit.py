@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.errors import NotFound
 from accounts.management.commanding import JsonCommand
+from billing.management.arguments import naming_options
 from billing.models import PromotionalCredit
 from billing.services.granting import void_credit
 
@@ -28,7 +29,8 @@ class Command(JsonCommand):
         row = PromotionalCredit.objects.filter(pk=credit).first()
         if row is None:
             raise NotFound(f"there is no promotional credit {credit}", field="credit")
-        row = void_credit(credit=row, amount_krw=amount, reason=reason, actor=ACTOR, now=timezone.now())
+        with naming_options():
+            row = void_credit(credit=row, amount_krw=amount, reason=reason, actor=ACTOR, now=timezone.now())
         return {"id": row.pk, "voided_krw": row.voided_krw, "remaining_krw": row.remaining_krw}
 
     def show(self, answer: dict[str, Any]) -> None:
