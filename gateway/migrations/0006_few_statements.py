@@ -247,6 +247,10 @@ RELEASE = """
     FROM (SELECT customer_id, sum(hold_krw)::bigint AS krw FROM unnest(calls) GROUP BY customer_id) AS gone
     WHERE account.customer_id = gone.customer_id;
     IF some_metered THEN
+        -- A recount locks a meter without its account: which month and minute it counts is read after that.
+        PERFORM 1 FROM gateway_keymeter
+        WHERE api_key_id = ANY (ARRAY(SELECT one.metered_key_id FROM unnest(calls) AS one))
+        ORDER BY api_key_id FOR NO KEY UPDATE;
         UPDATE gateway_keymeter AS meter SET
             open_calls = meter.open_calls - gone.calls, held_usd = meter.held_usd - gone.held_usd,
             spent_usd = meter.spent_usd + gone.spent_usd, tokens = greatest(0, meter.tokens + gone.more_tokens)

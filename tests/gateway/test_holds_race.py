@@ -193,6 +193,34 @@ def test_groups_that_share_calls_settle_each_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_shortcut", [True, False])
+def test_a_month_that_begins_while_a_settlement_waits_does_not_count_it(is_shortcut: bool) -> None:
+    shop()
+    who = caller()
+    limit_key(who, monthly_limit_usd=1000)
+    call = request(who)
+    admit(call)
+    requests = {call.call_id: call} if is_shortcut else None
+    thread = threading.Thread(
+        target=lambda: (settle_calls([outcome(call)], requests=requests, now=NOW), connections.close_all())
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        KeyMeter.objects.update(month=date(2026, 12, 1), spent_usd=3)  # as `recount_meters` does
+        thread.start()
+        for _ in range(1000):
+            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))")
+            if cursor.fetchone()[0]:
+                break
+            threading.Event().wait(0.01)
+        else:
+            raise AssertionError("the settlement does not wait")
+    thread.join()
+    meter = KeyMeter.objects.get()
+    assert (meter.open_calls, meter.held_usd, meter.spent_usd) == (0, 0, 3)
+    assert clean() == []
+
+
+@pytest.mark.django_db(transaction=True)
 def test_recounts_meanwhile_lose_nothing() -> None:
     shop()
     who = caller(limit_krw=1_000_000)
