@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin import ReasonForm
+from billing.services.requiring import MOST_WON
 
 
 class WonField(forms.IntegerField):
@@ -18,7 +19,7 @@ class WonField(forms.IntegerField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            min_value=1, max_value=10**15, widget=forms.TextInput(attrs={"inputmode": "numeric"}), **options
+            min_value=1, max_value=MOST_WON, widget=forms.TextInput(attrs={"inputmode": "numeric"}), **options
         )
 
     def to_python(self, value: Any) -> int | None:
