@@ -20,8 +20,8 @@ from gateway.services.metering import Ending, LockedCall, counted_line, may_be_f
 from gateway.services.settlement_rows import settlement_row
 from usage.services.ingesting import prepare_events
 
-#: Some id is an event already, or two groups met: the statement has changed nothing.
-NOTHING_DONE = frozenset({"JS001", "40P01", "40001"})
+#: Two groups met: the statement has changed nothing.
+_NOTHING_DONE = frozenset({"40P01", "40001"})
 FINISH = "SELECT * FROM gateway_finish(%s, %s, %s, %s, %s::date[], %s, %s::json)"
 
 
@@ -85,7 +85,7 @@ def finish_open_calls(
             cursor.execute(FINISH, finish.arguments)
             return finish.settled(cursor.fetchall())
     except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) in NOTHING_DONE:
+        if getattr(error.__cause__, "sqlstate", None) in _NOTHING_DONE:
             return None
         raise
 
