@@ -15,15 +15,8 @@ from accounts.api import IsCustomerKey
 from accounts.errors import NotFound
 from billing.api.amounts import AmountDocument, ExactWonDocument, exact_json, krw, usd
 from billing.api.explain_adjustments import ADJUSTMENT_DOCUMENTS, adjustment_json
-from billing.api.invoices import (
-    PROBLEMS,
-    ExchangeDocument,
-    InvoiceLineDocument,
-    asking,
-    exchange_json,
-    invoice_of,
-    line_json,
-)
+from billing.api.invoice_json import ExchangeDocument, InvoiceLineDocument, exchange_json, line_json
+from billing.api.invoices import PROBLEMS, asking, invoice_of
 from billing.documents import USAGE_KINDS
 from billing.models import InvoiceLine
 from billing.selectors.explaining import DayShare, LineExplanation, PriceShare, events_of_line, explain_line

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.api.amounts import AmountDocument, ExactWonDocument, exact_json, krw
-from billing.api.invoices import InvoiceLineDocument, line_json
+from billing.api.invoice_json import InvoiceLineDocument, line_json
 from billing.documents import DocumentLine
 from billing.selectors.explaining_adjustments import (
     AdjustmentExplanation,
