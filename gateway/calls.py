@@ -8,7 +8,7 @@
     Spool(path).append(outcome) / drain_spool(path=, now=)                       gateway.spool, .services.spooling
     worst_prompt_tokens(...), holds_media(...)                                   gateway.estimates
 
-`admit_calls` and `settle_calls` take a group and do it in one transaction (`gateway.edge.groups` gathers them). They raise
+`admit_calls` and `settle_calls` take a group and do it in one transaction (`gateway.edge.desk` gathers them). They raise
 `django.db.OperationalError` / `InterfaceError` when the database is away; nothing of the group is stored then.
 """
 

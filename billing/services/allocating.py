@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from django.db import transaction
 
@@ -24,9 +25,12 @@ from billing.errors import AlreadyReversed, CreditNoteStands, NotEnoughLeft, Wro
 from billing.models import Allocation, AllocationReversal, CreditNote, Invoice, Payment, Prepayment
 from billing.services.posting import Account, Booking, Kind, post_reversal, post_transactions, settlement_booking
 from billing.services.requiring import require_reason
+from catalog.money import round_usd_cents
 from usage.periods import KST
 from usage.services.locking import hold_customer
 
+#: More than this in one line of a bank is a slip of the finger.
+_MOST_USD = 10**12
 _TRANSFERS = {
     Allocation.Source.PAYMENT: (Kind.PAYMENT_ALLOCATED, Account.UNAPPLIED),
     Allocation.Source.PREPAYMENT: (Kind.PREPAYMENT_APPLIED, Account.PREPAYMENTS),
@@ -59,10 +63,12 @@ def dollars_of(amount_usd: Decimal | None, *, left: Decimal, what: str) -> Decim
 
 
 def cents_of(amount_usd: Decimal, *, field: str) -> Decimal:
-    """Dollars with two places. Raises InvalidInput for none, less, or a part of a cent."""
-    if not amount_usd.is_finite() or amount_usd <= 0 or amount_usd != round(amount_usd, 2):
-        raise InvalidInput(f"{field}: more than 0 dollars, to the cent", field=field)
-    return round(amount_usd, 2)
+    """Dollars with two places. Raises InvalidInput for none, less, a part of a cent, or more than the database counts."""
+    is_in_range = amount_usd.is_finite() and 0 < amount_usd <= _MOST_USD
+    cents = round_usd_cents(Fraction(amount_usd)) if is_in_range else None
+    if cents is None or cents != amount_usd:
+        raise InvalidInput(f"{field}: more than 0 dollars, to the cent, at most {_MOST_USD:,}", field=field)
+    return cents
 
 
 @transaction.atomic

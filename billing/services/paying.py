@@ -34,12 +34,9 @@ from billing.services.allocating import (
 )
 from billing.services.posting import Account, Kind, Posting, bank_of, post_reversal, post_transaction, post_transfer
 from billing.services.prepaying import require_new_transfer, set_aside, withdraw_prepayment
-from billing.services.requiring import require_reason
+from billing.services.requiring import require_reason, require_won
 from catalog.money import Rounding, decimal_text, round_won
 from usage.services.locking import hold_customer
-
-#: More than this in one line of a bank is a slip of the finger, and soon more than the database counts.
-_MOST_WON, _MOST_USD = 10**15, 10**12
 
 
 @transaction.atomic
@@ -296,15 +293,11 @@ def reverse_payment(*, payment: Payment, reason: str, actor: str, now: datetime)
 def _amount(amount_krw: int | None, received_usd: Decimal | None) -> dict[str, Any]:
     """What was received, of which there is one."""
     if received_usd is None:
-        if amount_krw is None or not 0 < amount_krw <= _MOST_WON:
-            raise InvalidInput(f"amount_krw: more than 0 won, at most {_MOST_WON:,}", field="amount_krw")
+        require_won(amount_krw or 0)
         return {"currency": KRW, "amount_krw": amount_krw}
     if amount_krw is not None:
         raise InvalidInput("received_usd: won or dollars, not both", field="received_usd")
-    usd = cents_of(received_usd, field="received_usd")
-    if usd > _MOST_USD:
-        raise InvalidInput(f"received_usd: at most {_MOST_USD:,}", field="received_usd")
-    return {"currency": USD, "received_usd": usd}
+    return {"currency": USD, "received_usd": cents_of(received_usd, field="received_usd")}
 
 
 def _at_the_days_rate(received_usd: Decimal, received_at: datetime) -> dict[str, Any]:

@@ -6,6 +6,7 @@ connection does not. Nothing of Django is in it but where the database is.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ import psycopg
 from django.db import connection
 
 Row = tuple[Any, ...]
+
+logger = logging.getLogger(__name__)
 
 
 class Wire:
@@ -28,7 +31,8 @@ class Wire:
         try:
             cursor = await self._connection.execute(statement, arguments)
             return await cursor.fetchall()
-        except BaseException:
+        except BaseException as error:
+            logger.warning("the event loop's connection is given up: %s", type(error).__name__)
             # Also when whoever waits is cancelled: an answer that nobody took would be taken for the next one's.
             await self.close()
             raise

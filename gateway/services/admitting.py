@@ -129,13 +129,10 @@ class AdmissionGroup:
         waiting = []
         for one in self.asked:
             verdict = one.verdict
-            if verdict is None or verdict.verdict == "factor":
+            if verdict is None or verdict.verdict == "factor" or _refresh(one.request.caller.customer_id, self._now):
                 waiting.append(one)
-                continue
-            if _refresh(one.request.caller.customer_id, self._now):
-                waiting.append(one)
-                continue
-            self._answers[one.place] = _answer(one, verdict, self._now)
+            else:
+                self._answers[one.place] = _answer(one, verdict, self._now)
         self.asked = waiting
 
     def answers(self) -> list[Admission | CallRefused]:

@@ -202,6 +202,8 @@ def test_more_dollars_than_either_has_are_refused(gaon: Customer, invoice: Invoi
         ("0", InvalidInput),
         ("-1", InvalidInput),
         ("0.001", InvalidInput),
+        ("1000000000000.01", InvalidInput),
+        ("9" * 30 + ".99", InvalidInput),
     ):
         with pytest.raises(error) as raised:
             pay(payment, invoice, refused)
