@@ -101,6 +101,8 @@ def test_dollars_are_recorded_and_given_to_the_invoice_that_is_named() -> None:
         (("2.00",), "amount"),
         (("2,000",), "amount"),
         (("2.001", "--usd"), "received_usd"),
+        (("9" * 13, "--usd"), "received_usd"),
+        (("9" * 5000,), "amount"),
         (("0.00", "--usd"), "received_usd"),
         (("2", "--usd", "--customer", "gaon", "--prepay"), "customer"),
         (("2000", "--invoice", "INV-202610-0009"), "invoice"),

@@ -18,6 +18,8 @@ from catalog.money import decimal_text, parse_decimal
 from usage.periods import parse_instant
 
 ACTOR = "command record_payment"
+#: Python refuses to read integers of thousands of digits, and not with a sentence for who typed them.
+_MOST_DIGITS = 30
 
 
 class Command(JsonCommand):
@@ -110,8 +112,8 @@ def _read_amount(text: str, *, is_usd: bool) -> dict[str, Any]:
             return {"received_usd": parse_decimal(text, field="amount")}
         except ValueError as error:
             raise InvalidInput(str(error), field="amount") from None
-    if not text.isascii() or not text.isdecimal():
-        raise InvalidInput(f"amount: whole won, not {text!r}; dollars need --usd", field="amount")
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise InvalidInput(f"amount: whole won, not {text[:40]!r}; dollars need --usd", field="amount")
     return {"amount_krw": int(text)}
 
 
