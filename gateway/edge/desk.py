@@ -116,7 +116,7 @@ class Desk:
         await self._admitting.close()
         await _tolerantly(self._drain)
         for wire in (self._admission_wire, self._settlement_wire):
-            await wire.close()
+            wire.close()
         for thread in (self._admission_thread, self._settlement_thread, self._thread):
             thread.submit(connections.close_all)
             thread.shutdown()

@@ -29,15 +29,23 @@ def test_a_wire_is_laid_anew_and_never_gives_an_old_answer() -> None:
         with pytest.raises(psycopg.errors.DivisionByZero):
             await wire.fetch("SELECT 1 / %s", [0])
         said.append(await wire.fetch("SELECT 'after'", []))
+        # Thrown out while nobody waits it notices by itself; one that waits is told.
+        await asyncio.to_thread(throw_everybody_out)
+        await asyncio.sleep(0.1)
+        said.append(await wire.fetch("SELECT 'again'", []))
+        waiting = asyncio.create_task(wire.fetch("SELECT pg_sleep(60)", []))
+        await asyncio.sleep(0.1)
         await asyncio.to_thread(throw_everybody_out)
         with pytest.raises(psycopg.OperationalError):
-            await wire.fetch("SELECT 'cut off'", [])
-        said.append(await wire.fetch("SELECT 'again'", []))
-        await wire.close()
+            await waiting
+        # More than a socket takes at once, both ways.
+        said.append(await wire.fetch("SELECT length(%s), repeat('y', 3000000)", ["x" * 5_000_000]))
+        wire.close()
         return said
 
     connection.close()
-    assert asyncio.run(run()) == [[("UTC", 2)], [("mine",)], [("after",)], [("again",)]]
+    large = [(5_000_000, "y" * 3_000_000)]
+    assert asyncio.run(run()) == [[("UTC", 2)], [("mine",)], [("after",)], [("again",)], large]
 
 
 def test_a_warm_gateway_asks_from_the_loop(site: Site) -> None:
