@@ -18,9 +18,10 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 CALL_ID_PREFIX = "gen-"
 
@@ -92,8 +93,7 @@ _random_parts: list[str] = []
 os.register_at_fork(after_in_child=_random_parts.clear)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Whose key it is. The admission asks the database again whether the key and its customer may still call."""
 
     customer_id: int
@@ -102,8 +102,7 @@ class Caller:
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallRequest:
+class CallRequest(msgspec.Struct, frozen=True):
     """What a call asks for, as far as money is concerned.
 
     `model` is the requested one and `models` the fallback list (without it, where the body has none); all are checked and
@@ -136,8 +135,7 @@ class CallRequest:
     instance: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """The call may go out. Where `granted_max_tokens` is a number, the edge writes it into the body as the route's limit
     (the client gave none, and nothing else bounds what the model may answer); None: the body goes as it came.
     """
@@ -145,7 +143,7 @@ class Admission:
     call_id: str
     granted_max_tokens: int | None
     hold_krw: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class CallRefused(Exception):
@@ -172,8 +170,7 @@ class CallRefused(Exception):
         self.headers = dict(headers or {})
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try at one upstream with one key. `number` counts from 1; `status` is the HTTP status, None where none came."""
 
     upstream_id: int
@@ -186,8 +183,7 @@ class Attempt:
     upstream_generation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
+class Answering(msgspec.Struct, frozen=True):
     """A call whose answer has begun: kept at once, so that a crash leaves the id under which the upstream knows it."""
 
     call_id: str
@@ -201,8 +197,7 @@ class Answering:
 Ending = Literal["answered", "cancelled", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a call ended. `usage` is the last usage object as raw JSON text, None where none came; never anything else of
     the answer. `answered_bytes` counts the generated text (UTF-8), `answered_chunks` the stream chunks that carried any:
     what an estimate is made of. `finish_reason` is the last one ("" where there was none).
@@ -223,8 +218,7 @@ class Outcome:
     error_code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """What became of a call. `event_id` is the usage event's, None where there is none (yet); `is_billed` whether it costs
     the customer something. `flags`: "estimated", "zero_completion", "asked_later" (the sweep asks the upstream first),
     "repeated" (it was settled before; nothing changed), "quarantined", "unknown_call".

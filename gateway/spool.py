@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import orjson
 from django.conf import settings
 
 from gateway.calls import Outcome
@@ -88,7 +87,7 @@ class Spool:
                 logger.error("%s: line %d was cut off by a crash", self._draining, number)
 
     def _write(self, path: Path, outcomes: list[Outcome]) -> None:
-        data = b"".join(orjson.dumps(outcome) + b"\n" for outcome in outcomes)
+        data = b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in outcomes)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             is_new = not path.exists()

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import aiohttp
+from msgspec.structs import replace
 
 from gateway.calls import Attempt, CallRefused
 from gateway.upstreams import Pool, Target, Unreachable, UpstreamClient
@@ -174,7 +175,7 @@ class Opening:
             self._note(upstream_generation_id=upstream_generation_id)
 
     def _note(self, **changes: object) -> None:
-        self.attempts[-1] = replace(self.attempts[-1], **changes)  # type: ignore[arg-type]
+        self.attempts[-1] = replace(self.attempts[-1], **changes)
 
     def _nobody(self) -> CallRefused:
         """What the client is told when every attempt failed: whose trouble it is, and when to come back. Nothing else."""

@@ -7,10 +7,11 @@ matters.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+
+from msgspec.structs import replace
 
 from accounts.models import ApiKey, Customer
 from accounts.services import create_api_key, create_customer

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection, connections, transaction
@@ -391,4 +391,4 @@ def test_what_a_call_row_says_is_no_content() -> None:
         field.name: field.max_length for field in GatewayCall._meta.fields if field.get_internal_type() == "TextField"
     }
     assert texts == {}
-    assert orjson.dumps(outcome("gen-1")).count(b"content") == 0
+    assert msgspec.json.encode(outcome("gen-1")).count(b"content") == 0

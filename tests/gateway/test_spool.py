@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.db import OperationalError
+from msgspec.structs import replace
 
 from gateway.calls import Attempt
 from gateway.models import GatewayCall
