@@ -187,12 +187,9 @@ class Desk:
         now = _now()
         outcomes = [one.outcome for one in ended]
         requests = {one.request.call_id: one.request for one in ended if one.request is not None}
-        try:
+        with contextlib.suppress(SynchronousOnlyOperation, psycopg.Error):  # the rule finds out what became of them
             finish = Finish.of(outcomes, requests, now=now)
-        except SynchronousOnlyOperation:
-            return await _in(self._settlement_thread, lambda: settle_calls(outcomes, requests=requests, now=now))
-        if finish is not None:
-            with contextlib.suppress(psycopg.Error):  # the rule finds out what became of them
+            if finish is not None:
                 settled = finish.settled(await self._settlement_wire.fetch(FINISH, finish.arguments))
                 if settled is not None:
                     return settled

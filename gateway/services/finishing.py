@@ -1,8 +1,8 @@
 """Settling what nearly always is to be settled, in one statement: calls that are open, answered, counted and priced.
 
 `gateway.services.settling` is the rule. This is its shortcut for a group in which nothing is odd; at the first doubt it
-changes nothing and says so. tests/gateway/test_finishing.py holds the two against each other. Who asks the database is left
-open: a thread over Django's connection, or the gateway's event loop over its own.
+changes nothing and says so. tests/gateway/test_finishing.py holds the two against each other. Who asks the database is the
+caller's: the gateway's event loop does, over a connection of its own.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from django.db import DatabaseError, connection
 
 from gateway.calls import CallRequest, Outcome, Settled, storable
 from gateway.services.metering import Ending, LockedCall, counted_line, may_be_free, read_outcome
 from gateway.services.settlement_rows import settlement_row
 from usage.services.ingesting import prepare_events
 
-#: Two groups met: the statement has changed nothing.
-_NOTHING_DONE = frozenset({"40P01", "40001"})
 FINISH = "SELECT * FROM gateway_finish(%s, %s, %s, %s, %s::date[], %s, %s::json)"
 
 
@@ -71,23 +68,6 @@ class Finish:
             Settled(ending.call.call_id, ending.event_id, billed[ending.call.call_id], tuple(ending.flags))
             for ending in self.endings
         ]
-
-
-def finish_open_calls(
-    outcomes: Sequence[Outcome], requests: Mapping[str, CallRequest], *, now: datetime
-) -> list[Settled] | None:
-    """As `settle_calls`, or None with nothing done."""
-    finish = Finish.of(outcomes, requests, now=now)
-    if finish is None:
-        return None
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(FINISH, finish.arguments)
-            return finish.settled(cursor.fetchall())
-    except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) in _NOTHING_DONE:
-            return None
-        raise
 
 
 def _open_call(request: CallRequest) -> LockedCall:

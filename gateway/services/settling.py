@@ -8,15 +8,14 @@ and one that comes after the sweep had given the call up still bills it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import orjson
 from django.db import OperationalError, connection, transaction
 
-from gateway.calls import CallRequest, Outcome, Settled
+from gateway.calls import Outcome, Settled
 from gateway.services.correcting import replace_estimate
-from gateway.services.finishing import finish_open_calls
 from gateway.services.metering import Ending, LockedCall, is_unknown, meter_endings, read_outcome
 from gateway.services.settlement_rows import settlement_row
 
@@ -47,18 +46,10 @@ WHERE call.call_id = later.call_id
 logger = logging.getLogger(__name__)
 
 
-def settle_calls(
-    outcomes: Sequence[Outcome], *, now: datetime, requests: Mapping[str, CallRequest] | None = None
-) -> list[Settled]:
+def settle_calls(outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
     """One answer per outcome, in order; of several outcomes of one call the first counts. All of it is durable, or on an
     exception (the database is away) nothing, and sending it again is safe.
-
-    `requests` are the calls, by their ids, as this process admitted them: where it has all of them and nothing is odd, one
-    statement does what otherwise takes several.
     """
-    finished = finish_open_calls(outcomes, requests, now=now) if requests else None
-    if finished is not None:
-        return finished
     first: dict[str, Outcome] = {}
     for outcome in outcomes:
         first.setdefault(outcome.call_id, outcome)

@@ -7,10 +7,13 @@ matters.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db import OperationalError, connection
 from msgspec.structs import replace
 
 from accounts.models import ApiKey, Customer
@@ -23,8 +26,10 @@ from gateway.selectors import forget_offers
 from gateway.services import admitting
 from gateway.services.admitting import admit_calls
 from gateway.services.callers import forget_callers
+from gateway.services.finishing import FINISH, Finish
 from gateway.services.settling import settle_calls
 from tests.usage.factories import LONG_AGO, model
+from usage.services.rating import current_catalog
 
 ACTOR = "tests"
 #: Saturday, 21 November 2026, noon and twenty seconds in Korea.
@@ -110,6 +115,7 @@ def admitted(who: Caller, *, now: datetime = NOW, **changes: Any) -> CallRequest
     asked = request(who, started_at=now, **changes)
     [answer] = admit_calls([asked], now=now)
     assert isinstance(answer, Admission), answer
+    current_catalog()  # a process under way has read the prices; without, all of it would be settled by the rule
     under_way[asked.call_id] = asked
     return asked
 
@@ -139,9 +145,27 @@ def outcome(call: CallRequest | str, **changes: Any) -> Outcome:
     return replace(plain, **changes)
 
 
-def settle(*outcomes: Outcome, now: datetime = NOW + timedelta(seconds=3)) -> list[Settled]:
-    """Settle a group, as the process does that admitted it."""
-    return settle_calls(outcomes, requests=under_way, now=now)
+def finish_calls(
+    outcomes: Sequence[Outcome], requests: Mapping[str, CallRequest], *, now: datetime = NOW + timedelta(seconds=3)
+) -> list[Settled] | None:
+    """Settle a group by one statement; None, and nothing is done, where it has to go by the rule."""
+    finish = Finish.of(outcomes, requests, now=now)
+    if finish is None:
+        return None
+    with connection.cursor() as cursor, suppress(OperationalError):  # two groups met
+        cursor.execute(FINISH, finish.arguments)
+        return finish.settled(cursor.fetchall())
+    return None
+
+
+def settle(
+    *outcomes: Outcome,
+    requests: Mapping[str, CallRequest] | None = None,
+    now: datetime = NOW + timedelta(seconds=3),
+) -> list[Settled]:
+    """Settle a group, as the process does that admitted it with these requests (None: `admitted` did)."""
+    finished = finish_calls(outcomes, under_way if requests is None else requests, now=now)
+    return settle_calls(outcomes, now=now) if finished is None else finished
 
 
 def account(who: Caller) -> SpendingAccount:

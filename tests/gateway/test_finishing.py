@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from catalog.models import Price
-from gateway.calls import Attempt, CallRequest, Outcome, Settled
-from gateway.services.finishing import finish_open_calls
+from gateway.calls import Attempt, Settled
 from gateway.services.settling import settle_calls
 from tests.gateway.money import (
     COMPONENTS,
@@ -18,6 +18,7 @@ from tests.gateway.money import (
     NOW,
     admitted,
     caller,
+    finish_calls,
     held_and_unbilled,
     limit_key,
     outcome,
@@ -55,12 +56,10 @@ def rows() -> dict[str, Any]:
     return found
 
 
-def settled_by(
-    outcomes: list[Outcome], requests: dict[str, CallRequest] | None
-) -> tuple[list[Settled], dict[str, Any]]:
+def settled_by(settlement: Callable[[], list[Settled] | None]) -> tuple[list[Settled] | None, dict[str, Any]]:
     """Answers and rows of a settlement that leaves nothing behind."""
     with transaction.atomic():
-        answers = settle_calls(outcomes, requests=requests, now=SETTLED_AT)
+        answers = settlement()
         assert violations() == []
         kept = rows()
         transaction.set_rollback(True)
@@ -90,11 +89,11 @@ def test_one_statement_leaves_what_several_leave() -> None:
     ]
     requests = {call.call_id: call for call in calls}
     app_ids([(second.customer_id, "https://app.example", "상담\\봇")])  # or each would make it, under other numbers
-    at_once, kept = settled_by(outcomes, requests)
-    by_rule, kept_by_rule = settled_by(outcomes, None)
+    by_rule, kept_by_rule = settled_by(lambda: settle_calls(outcomes, now=SETTLED_AT))
+    at_once, kept = settled_by(lambda: finish_calls(outcomes, requests))  # the rule has read the newest prices
+    assert at_once is not None
     assert at_once == by_rule
     assert kept == kept_by_rule
-    assert finish_open_calls(outcomes, requests, now=SETTLED_AT) == at_once
 
 
 @pytest.mark.parametrize(
@@ -116,9 +115,8 @@ def test_one_odd_call_sends_the_group_by_the_rule(odd: dict[str, Any]) -> None:
     outcomes = [outcome(calls[0]), outcome(calls[1], **odd)]
     requests = {call.call_id: call for call in calls}
     before = rows()
-    assert finish_open_calls(outcomes, requests, now=SETTLED_AT) is None
+    assert finish_calls(outcomes, requests) is None
     assert rows() == before
-    assert settled_by(outcomes, requests) == settled_by(outcomes, None)
 
 
 def test_what_was_settled_meanwhile_is_not_settled_again() -> None:
@@ -128,7 +126,7 @@ def test_what_was_settled_meanwhile_is_not_settled_again() -> None:
     requests = {call.call_id: call for call in calls}
     settle_calls([outcome(calls[0])], now=NOW)
     before = rows()
-    assert finish_open_calls([outcome(call) for call in calls], requests, now=SETTLED_AT) is None
+    assert finish_calls([outcome(call) for call in calls], requests) is None
     assert rows() == before
     answers = settle(*(outcome(call) for call in calls))
     assert [answer.flags for answer in answers] == [("repeated",), ()]
@@ -142,7 +140,7 @@ def test_an_open_call_that_is_an_event_already_is_left_to_the_rule() -> None:
     occurred_at = NOW.isoformat()
     ingest_events(lines=[line(call.call_id, model=MODEL, occurred_at=occurred_at)], now=NOW, actor="tests")
     before = rows()
-    assert finish_open_calls([outcome(call)], {call.call_id: call}, now=SETTLED_AT) is None
+    assert finish_calls([outcome(call)], {call.call_id: call}) is None
     assert rows() == before
 
 

@@ -29,7 +29,6 @@ from gateway.audit import check_gateway
 from gateway.calls import Admission, Caller, CallRequest
 from gateway.models import GatewayCall, KeyMeter
 from gateway.services.admitting import admit_calls
-from gateway.services.settling import settle_calls
 from gateway.services.sweeping import sweep_calls
 from tests.gateway.money import (
     ACTOR,
@@ -49,6 +48,7 @@ from tests.gateway.money import (
 from tests.gateway.test_sweep import upstream
 from tests.usage.factories import violations
 from usage.models import UsageEvent
+from usage.services.rating import current_catalog
 
 
 def clean() -> list[str]:
@@ -176,10 +176,11 @@ def test_groups_that_share_calls_settle_each_once() -> None:
     requests = {one.call_id: one for who in (first, second) for one in (request(who) for _ in range(8))}
     assert all(isinstance(answer, Admission) for answer in admit(*requests.values()))
     calls = list(requests.values())
+    current_catalog()
 
     def work(place: int) -> list[str]:
         some = calls[2 * place :] + calls[: 2 * place]
-        answers = settle_calls([outcome(call) for call in some[:10]], requests=requests, now=NOW)
+        answers = settle(*(outcome(call) for call in some[:10]), requests=requests, now=NOW)
         return [answer.call_id for answer in answers if "repeated" not in answer.flags]
 
     settled = [call_id for ids in in_parallel(work, 8) for call_id in ids]
@@ -200,9 +201,10 @@ def test_a_month_that_begins_while_a_settlement_waits_does_not_count_it(is_short
     limit_key(who, monthly_limit_usd=1000)
     call = request(who)
     admit(call)
-    requests = {call.call_id: call} if is_shortcut else None
+    current_catalog()
+    requests = {call.call_id: call} if is_shortcut else {}
     thread = threading.Thread(
-        target=lambda: (settle_calls([outcome(call)], requests=requests, now=NOW), connections.close_all())
+        target=lambda: (settle(outcome(call), requests=requests, now=NOW), connections.close_all())
     )
     with transaction.atomic(), connection.cursor() as cursor:
         KeyMeter.objects.update(month=date(2026, 12, 1), spent_usd=3)  # as `recount_meters` does
