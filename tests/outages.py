@@ -48,7 +48,7 @@ def database_away() -> Iterator[None]:
 
 
 class LosingWire:
-    """A socket before the embedded server's that passes everything on, and loses an answer where it is told to."""
+    """A socket before the embedded server's that passes everything on, and loses what it is told to."""
 
     def __init__(self, directory: Path, behind: str, port: str) -> None:
         self._behind = f"{behind}/.s.PGSQL.{port}"
@@ -56,11 +56,16 @@ class LosingWire:
         self._listener.bind(str(directory / f".s.PGSQL.{port}"))
         self._listener.listen()
         self._marker: bytes | None = None
+        self._unread: bytes | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose_answer_to(self, marker: bytes) -> None:
         """Cut the next connection that asks something with these bytes, when the server's answer comes: it is lost."""
         self._marker = marker
+
+    def leave_unread(self, marker: bytes) -> None:
+        """Cut the next connection that asks something with these bytes: a reset, behind the first bytes of an answer."""
+        self._unread = marker
 
     def close(self) -> None:
         """Take no more connections."""
@@ -78,6 +83,10 @@ class LosingWire:
             is_asked = False
             while True:
                 for end in select.select([client, server], [], [])[0]:
+                    if self._unread is not None and self._unread in end.recv(65_536, socket.MSG_PEEK):
+                        self._unread = None
+                        client.sendall(b"N\x00\x00")
+                        return
                     data = end.recv(65_536)
                     if not data:
                         return

@@ -26,6 +26,9 @@ Row = tuple[Any, ...]
 logger = logging.getLogger(__name__)
 
 _DONE = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
+#: Of a socket that was reset uvloop tells once and gives it up, though data may stand before the end: whoever waits looks
+#: again.
+_LOOK_SECONDS = 0.2
 
 
 class Wire:
@@ -94,7 +97,11 @@ class Wire:
         try:
             if pgconn.flush():
                 loop.add_writer(self._socket, self._write_on, pgconn)
-            result = await self._answer
+            looking = loop.call_later(_LOOK_SECONDS, self._look, self._answer, pgconn)
+            try:
+                result = await self._answer
+            finally:
+                looking.cancel()
         finally:
             self._answer = None
         if result.status not in _DONE:
@@ -123,6 +130,11 @@ class Wire:
                 self._result = result
         except psycopg.Error as error:
             self._break(error)
+
+    def _look(self, answer: asyncio.Future[PGresult], pgconn: PGconn) -> None:
+        if self._answer is answer and not answer.done():
+            self._read(pgconn)
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look, answer, pgconn)
 
     def _break(self, error: psycopg.Error) -> None:
         if self._answer is None or self._answer.done():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable, Coroutine
 
 import psycopg
 import pytest
+import uvloop
 from django.db import connection
 
 from gateway.edge.wire import Wire
@@ -14,7 +17,7 @@ from tests.gateway.gate import SERVED, Gate, Upstream, at_the_gate, reply
 from tests.gateway.money import forget
 from tests.gateway.shop import new_customer
 from tests.gateway.site import Site
-from tests.outages import throw_everybody_out
+from tests.outages import losing_wire, throw_everybody_out
 
 
 @pytest.mark.django_db(transaction=True)
@@ -46,6 +49,30 @@ def test_a_wire_is_laid_anew_and_never_gives_an_old_answer() -> None:
     connection.close()
     large = [(5_000_000, "y" * 3_000_000)]
     assert asyncio.run(run()) == [[("UTC", 2)], [("mine",)], [("after",)], [("again",)], large]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_wire_that_is_reset_while_it_asks_says_so(
+    run: Callable[[Coroutine[None, None, list[object]]], object],
+) -> None:
+    """uvloop tells once of a socket that was reset, and it takes a second look to get behind the data."""
+    with losing_wire() as between:
+
+        async def asked() -> list[object]:
+            wire = Wire()
+            said: list[object] = [await wire.fetch("SELECT %s::text", ["before"])]
+            between.leave_unread(b"never read")
+            with pytest.raises(psycopg.OperationalError):
+                async with asyncio.timeout(60):
+                    # The loop is busy until both are there: the data and the end.
+                    asyncio.get_running_loop().call_soon(time.sleep, 0.5)
+                    await wire.fetch("SELECT %s::text", ["never read"])
+            said.append(await wire.fetch("SELECT %s::text", ["after"]))
+            wire.close()
+            return said
+
+        assert run(asked()) == [[("before",)], [("after",)]]
 
 
 def test_a_warm_gateway_asks_from_the_loop(site: Site) -> None:
