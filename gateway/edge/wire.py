@@ -94,15 +94,13 @@ class Wire:
         """The result of what was just sent. Raises psycopg.Error, for one that is an error as well."""
         loop = asyncio.get_running_loop()
         self._answer = loop.create_future()
+        looking = loop.call_later(_LOOK_SECONDS, self._look, self._answer, pgconn)
         try:
             if pgconn.flush():
                 loop.add_writer(self._socket, self._write_on, pgconn)
-            looking = loop.call_later(_LOOK_SECONDS, self._look, self._answer, pgconn)
-            try:
-                result = await self._answer
-            finally:
-                looking.cancel()
+            result = await self._answer
         finally:
+            looking.cancel()
             self._answer = None
         if result.status not in _DONE:
             raise psycopg.errors.error_from_result(result)
