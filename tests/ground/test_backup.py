@@ -74,5 +74,5 @@ def test_a_restored_dump_is_the_same_books_and_as_well_guarded(restored: str, tm
     assert kept["ok"] is True
     with psycopg.connect(**server(), password=connection.settings_dict["PASSWORD"] or None, dbname=RESTORED) as other:
         for table in ("billing_invoice", "usage_event", "billing_ledgerentry"):
-            with pytest.raises(psycopg.Error, match="never|stays|refused"), other.transaction():
+            with pytest.raises(psycopg.errors.RestrictViolation), other.transaction():
                 other.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
