@@ -105,6 +105,21 @@ def test_cache_writes_for_an_hour_cost_what_they_cost(proxy: Proxy) -> None:
     assert row.cost_usd == Decimal("0.000468")
 
 
+def test_searches_cost_what_they_cost_wherever_the_proxy_counts_them(proxy: Proxy) -> None:
+    """Of Gemini, xAI and others LiteLLM counts web searches among the prompt's details."""
+    model("google/gemini-2.5-flash", COMPONENTS | {"web_search": "0.014"})
+    details = {"cached_tokens": 20, "web_search_requests": 2}
+    gemini = {"custom_llm_provider": "gemini", "model": "gemini-2.5-flash"}
+    searched = {"usage_object": usage(prompt_tokens_details=details)}
+    assert proxy.item(call(**gemini, metadata=searched))["status"] == "accepted"
+    assert (stored().web_searches, stored().cost_usd, stored().flags) == (2, COST + Decimal("0.028"), [])
+    named = {"usage_object": usage(prompt_tokens_details=details, server_tool_use={"web_search_requests": 3})}
+    proxy.item(call("twice", **gemini, metadata=named))
+    assert (stored("twice").web_searches, stored("twice").flags) == (3, ["web_searches_disagree"])
+    # Without a price for them the call waits, and nobody loses it.
+    assert proxy.item(call("unpriced", metadata=searched))["quarantined"]["code"] == "unpriced_component"
+
+
 def test_an_embedding_answers_nothing(proxy: Proxy) -> None:
     counts = {"completion_tokens": 0, "prompt_tokens": 5, "total_tokens": 5, "prompt_tokens_details": None}
     assert proxy.item(call(call_type="aembedding", metadata={"usage_object": counts}))["status"] == "accepted"
@@ -258,6 +273,10 @@ def test_limits(proxy: Proxy) -> None:
         ({"startTime": -1}, "startTime"),
         ({"startTime": 1e30}, "startTime"),
         ({"startTime": "2026-10-05"}, "startTime"),
+        ({"startTime": "NaN"}, "startTime"),
+        ({"startTime": "sNaN"}, "startTime"),
+        ({"startTime": float("nan")}, "startTime"),
+        ({"metadata": {"usage_object": usage(completion_tokens=float("inf"))}}, "usage.completion_tokens"),
         ({"startTime": 4102444800.0}, "occurred_at"),
         ({"call_type": "aimage_generation"}, "call_type"),
         ({"call_type": None}, "call_type"),
@@ -278,10 +297,35 @@ def test_a_refusal_names_the_field_and_not_its_value(
     assert f"calls that were not stored: {field}: " in caplog.text
 
 
+def test_a_count_that_is_given_twice_is_refused(proxy: Proxy) -> None:
+    for twice in (usage(), anthropic_usage()):
+        body = json.dumps(call(metadata={"usage_object": twice}))
+        place = body.index('"usage_object": {') + len('"usage_object": {')
+        status, answer = proxy.post(f'{body[:place]}"prompt_tokens": 9, {body[place:]}'.encode())
+        [item] = answer["items"]
+        assert (status, item["status"], item["field"], item["reason"]) == (
+            200,
+            "rejected",
+            "usage.prompt_tokens",
+            "is given twice",
+        )
+
+
+def test_what_only_python_takes_for_json_costs_no_call(proxy: Proxy) -> None:
+    """LiteLLM writes the callback with Python's json: NaN stays NaN, and half a character stays half."""
+    text = f'\ud83d {CANARY} \\ NaN \\ud83d "'
+    response = {"avgLogprobs": float("nan"), "logprob": float("-inf"), "content": text, "whole": "\U0001f600"}
+    odd = {"messages": [{"content": text}], "response": response, "metadata": {"user_api_key_alias": "desk \ud83d"}}
+    assert proxy.item(call(**odd)) == {"index": 0, "id": "chatcmpl-0001", "status": "accepted"}
+    assert (stored().cost_usd, stored().app_title) == (COST, "desk \N{REPLACEMENT CHARACTER}")
+    status, answer = proxy.post(json.dumps([call(**odd), call("next", **odd)]).encode())
+    assert (status, [item["status"] for item in answer["items"]]) == (200, ["duplicate", "accepted"])
+
+
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[{]", b'"' + b"a" * 50, b'{"messages": ' + b"[" * 200_000],
-    ids=["object", "array", "text", "bomb"],
+    [b"{", b"[{]", b'"' + b"a" * 50, b'{"messages": ' + b"[" * 200_000, b'{"a": "' + b'\\"' * 500_000],
+    ids=["object", "array", "text", "bomb", "quotes"],
 )
 def test_what_is_no_json_is_refused_and_nothing_breaks(proxy: Proxy, body: bytes) -> None:
     status, answer = proxy.post(body)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -44,6 +45,12 @@ _WRAPPED_ID = "resp_"
 _ID_MARK = "response_id:"
 _NULL = b"null"
 _NOTHING = msgspec.Raw(_NULL)
+#: A text, also one that never ends, or a number that Python's json writes and JSON has not.
+_TEXT_OR_NAN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-?(?:NaN|Infinity)', re.DOTALL)
+#: In a text: an escaped backslash, a surrogate pair, or half of one.
+_ESCAPES = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 
 
 class _Named(msgspec.Struct):
@@ -52,6 +59,7 @@ class _Named(msgspec.Struct):
 
 class _Details(msgspec.Struct):
     cache_creation_token_details: msgspec.Raw = _NOTHING
+    web_search_requests: msgspec.Raw = _NOTHING
 
 
 class _Metadata(msgspec.Struct):
@@ -153,12 +161,51 @@ def read_call(raw: bytes) -> ProxyCall | Skipped:
 
 def _decoded(raw: bytes) -> _Payload:
     try:
-        return _PAYLOAD.decode(raw)
+        return _leniently_decoded(raw)
     except msgspec.ValidationError as error:  # names types and the path, never values
         problem, _, path = str(error).partition(" - at `")
         raise EventRefused(path.rstrip("`").removeprefix("$.") or "event", problem[:1].lower() + problem[1:]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise EventRefused("event", "is not JSON") from None
+
+
+def _leniently_decoded(raw: bytes) -> _Payload:
+    """The proxy sends nothing twice: an answer with NaN among its probabilities must not cost the whole call."""
+    try:
+        return _PAYLOAD.decode(raw)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return _PAYLOAD.decode(_strict_json(raw))
+
+
+def _strict_json(raw: bytes) -> bytes:
+    """The same with "NaN", which no field takes for a number, for numbers that are none, and with the replacement character
+    where a text was cut inside a surrogate pair.
+    """
+    return _replaced(_TEXT_OR_NAN, raw, _strict_piece)
+
+
+def _strict_piece(found: re.Match[bytes]) -> bytes | None:
+    text = found[0]
+    if text[:1] != b'"':
+        return b'"NaN"'
+    if b"\\ud" in text or b"\\uD" in text:
+        return _replaced(_ESCAPES, text, lambda escape: b"\\ufffd" if escape["half"] else None)
+    return None
+
+
+def _replaced(pattern: re.Pattern[bytes], raw: bytes, new: Callable[[re.Match[bytes]], bytes | None]) -> bytes:
+    """As `pattern.sub`, in the memory of one more body however much matches; None leaves a match as it is."""
+    changed, end = bytearray(), 0
+    for found in pattern.finditer(raw):
+        text = new(found)
+        if text is not None:
+            changed += raw[end : found.start()]
+            changed += text
+            end = found.end()
+    changed += raw[end:]
+    return bytes(changed)
 
 
 def _read(payload: _Payload) -> ProxyCall | Skipped:
@@ -226,24 +273,29 @@ def _served_model(payload: _Payload) -> str:
 def _instant(seconds: Decimal | None) -> datetime:
     if seconds is None:
         raise EventRefused("startTime", "is missing")
-    if not 0 <= seconds <= _LATEST_SECONDS:
+    if not seconds.is_finite() or not 0 <= seconds <= _LATEST_SECONDS:
         raise EventRefused("startTime", "is no time in seconds since 1970")
     return _EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
 
 
 def _usage(raw: msgspec.Raw) -> msgspec.Raw:
-    """The usage object as it came; writes that the cache keeps for an hour are named where the dialect looks for them."""
+    """The usage object as it came, byte for byte, so that whoever reads it sees what is wrong with it. Writes that the
+    cache keeps for an hour and web searches are named once more where the dialect looks for them.
+    """
     if bytes(raw) == _NULL:
         raise EventRefused("metadata.usage_object", "is missing: without it nobody knows what the cache served")
     try:
         usage = _USAGE.decode(raw)
-        details = usage.get("prompt_tokens_details", _NOTHING)
-        written = _NOTHING if bytes(details) == _NULL else _DETAILS.decode(details).cache_creation_token_details
+        stated = usage.get("prompt_tokens_details", _NOTHING)
+        details = _Details() if bytes(stated) == _NULL else _DETAILS.decode(stated)
     except msgspec.ValidationError:
         raise EventRefused("metadata.usage_object", "must be an object of counts") from None
-    if bytes(written) != _NULL and "cache_creation" not in usage:
-        usage["cache_creation"] = written
-    return msgspec.Raw(_ENCODER.encode(usage))
+    named: dict[str, object] = {}
+    if bytes(details.cache_creation_token_details) != _NULL and "cache_creation" not in usage:
+        named["cache_creation"] = details.cache_creation_token_details
+    if bytes(details.web_search_requests) != _NULL and "server_tool_use_details" not in usage:
+        named["server_tool_use_details"] = {"web_search_requests": details.web_search_requests}
+    return msgspec.Raw(_ENCODER.encode(named)[:-1] + b"," + bytes(raw)[1:]) if named else raw
 
 
 def _customer_in(raw: msgspec.Raw) -> str | None:
