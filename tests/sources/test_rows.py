@@ -58,6 +58,9 @@ def _stream(raw: bytes) -> io.BufferedReader:
         '{"data": [{"id": "a", "cost": "1"}, {"id": "b", "cost": "2"}]}',
         '{\n "data": [\n {"id": "a", "cost": "1"}, {"id": "b", "cost": "2"}]\n}\n',
         '{"id": "a", "cost": "1"}\n\n{"id": "b", "cost": "2"}\n',
+        '\ufeff{"id": "a", "cost": "1"}\n{"id": "b", "cost": "2"}\n',
+        '\r\n\n{"id": "a", "cost": "1"}\n{"id": "b", "cost": "2"}\n',
+        '\ufeff\n{"data": [{"id": "a", "cost": "1"}, {"id": "b", "cost": "2"}]}',
         gzip.compress(b"id,cost\na,1\nb,2\n", mtime=0),
     ],
 )
@@ -76,6 +79,7 @@ def test_rows_keep_their_numbers_and_a_bad_one_takes_no_other_down() -> None:
         (2, "event: must be a JSON object"),
         (3, "id: is given twice"),
     ]
+    assert [number for number, _ in rows('\n{"id": "a"}\n\n{"id": "b"}')] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -89,11 +93,16 @@ def test_rows_keep_their_numbers_and_a_bad_one_takes_no_other_down() -> None:
         gzip.compress(b"a,b\n1,2\n", mtime=0)[:-6],
         b'a,b\n"1,2\n',
         b"a\n\xff\n",
+        b"id,cost,cost\na,1,2\n",
     ],
 )
 def test_what_is_no_table_is_refused(content: bytes) -> None:
     with pytest.raises(TableRefused):
         rows(content)
+
+
+def test_columns_without_a_name_are_nobodys() -> None:
+    assert rows("id,cost,,\na,1,,\n") == [(2, {"id": "a", "cost": "1", "": ""})]
 
 
 # -- Daily sums --------------------------------------------------------------------------------------------------------
@@ -262,6 +271,36 @@ def test_an_object_of_the_generation_endpoint() -> None:
     assert read_charge(fields | {"is_byok": True}).cost_usd == Decimal("0.003")
     assert (read_charge(fields).prompt_tokens, read_charge(fields).completion_tokens) == (100, None)
     assert read_charge(fields).charged_at == datetime(2026, 10, 5, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("0.015", "0.015"),
+        (".5", "0.5"),
+        ("2.", "2"),
+        ("1.5E-05", "0.000015"),
+        ("0", "0"),
+        ("1_000", None),
+        (" 12 ", None),
+        ("１２", None),
+        ("1,000", None),
+        ("$1", None),
+        ("+1", None),
+        ("-1", None),
+        ("1e999", None),
+        ("NaN", None),
+        (".", None),
+    ],
+)
+def test_an_amount_is_written_in_plain_digits(text: str, amount: str | None) -> None:
+    fields = {"id": "gen-1", "created_at": "2026-10-05T00:00:00Z", "model": "a/b", "cost": text}
+    if amount is not None:
+        assert read_charge(fields).cost_usd == Decimal(amount)
+        return
+    with pytest.raises(EventRefused) as refused:
+        read_charge(fields)
+    assert refused.value.field == "cost"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -23,6 +25,8 @@ MAX_USD = Decimal(10**9)
 #: Decimals of USD that the database keeps.
 KEPT_DECIMALS = 28
 
+#: As people and spreadsheets write it: 0.015, .5, 1.5E-05. Python would also take 1_000, full-width digits and spaces.
+_AMOUNT = re.compile(r"-?(?:[0-9]{1,20}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?")
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _BLANK = b" \t\r\n"
@@ -80,7 +84,9 @@ def _numbered(items: Iterable[bytes]) -> Iterator[Row]:
 
 
 def _lines_or_document(source: io.BufferedReader) -> Iterator[Row]:
-    first = source.readline(MAX_DOCUMENT_BYTES)
+    first, first_number = b"", 0
+    while not first.strip(_BLANK):  # the caller has seen that something follows
+        first, first_number = source.readline(MAX_DOCUMENT_BYTES).removeprefix(_BOM), first_number + 1
     try:
         is_line = "data" not in msgspec.json.decode(first, type=dict[str, msgspec.Raw])
     except msgspec.MsgspecError:
@@ -89,8 +95,8 @@ def _lines_or_document(source: io.BufferedReader) -> Iterator[Row]:
         document = _decoded(msgspec.json.Decoder(_Wrapped), _whole(source, first))
         yield from _numbered(document.data)
         return
-    yield 1, _fields(first.removeprefix(_BOM))
-    for number, line in enumerate(source, start=2):
+    yield first_number, _fields(first)
+    for number, line in enumerate(source, start=first_number + 1):
         if line.strip(_BLANK):
             yield number, _fields(line)
 
@@ -98,6 +104,9 @@ def _lines_or_document(source: io.BufferedReader) -> Iterator[Row]:
 def _csv_rows(source: io.BufferedReader) -> Iterator[Row]:
     table = csv.reader(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""), strict=True)
     names = [name.strip() for name in next(table)]
+    for name, count in Counter(filter(None, names)).items():
+        if count > 1:
+            raise TableRefused(f"the heading names {name[:60]} {count} times")
     for values in table:
         if not values:
             continue
@@ -157,12 +166,10 @@ def read_usd(fields: Mapping[str, Any], *names: str, default: Decimal | None = N
         if default is None:
             raise EventRefused(name, "is missing")
         return default
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    is_written = isinstance(value, str) and _AMOUNT.fullmatch(value)
+    if not is_written and (isinstance(value, bool) or not isinstance(value, int | Decimal)):
         raise EventRefused(name, "must be an amount")
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        raise EventRefused(name, "must be an amount") from None
+    amount = Decimal(value)
     exponent = amount.as_tuple().exponent
     if not isinstance(exponent, int) or not 0 <= amount <= MAX_USD:
         raise EventRefused(name, f"must be an amount from 0 to {MAX_USD}")
