@@ -260,7 +260,7 @@ def test_an_event_that_comes_while_files_are_written_is_in_the_next_round(
     assert (done.events, violations()) == (12, [])
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "missing", "other manifest"])
+@pytest.mark.parametrize("damage", ["changed", "overwritten", "cut", "missing", "other manifest"])
 def test_damaged_files_bring_nothing_back(hanbit: Customer, tmp_path: Path, damage: str) -> None:
     done = archive(tmp_path)
     path = Path(done.directory) / "events-0001.ndjson.gz"
@@ -269,6 +269,8 @@ def test_damaged_files_bring_nothing_back(hanbit: Customer, tmp_path: Path, dama
         path.write_bytes(
             gzip.compress(gzip.decompress(content).replace(b'"prompt_tokens":100', b'"prompt_tokens":101'))
         )
+    elif damage == "overwritten":  # a block that no inflater knows
+        path.write_bytes(content[:10] + b"\xff" * 8 + content[18:])
     elif damage == "cut":
         path.write_bytes(content[:-20])
     elif damage == "missing":

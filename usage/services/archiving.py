@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -139,7 +140,7 @@ def verify_files(archive: UsageArchive) -> None:
         path = directory / stated["name"]
         try:
             found = _read_back(path)
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise ArchiveDamaged(f"{path} can't be read: {error}") from None
         if asdict(found) != stated:
             raise ArchiveDamaged(f"{path} is not what was written")
