@@ -201,6 +201,8 @@ def test_a_month_closed_without_an_invoice_is_zero_won(gaon: Customer, secret: s
         ({"from": "2026-10-02", "to": "2026-10-01"}, "to"),
         ({"from": "2025-10-01", "to": "2026-10-02"}, "to"),
         ({"from": "2026-02-30", "to": "2026-10-02"}, "from"),
+        ({"from": "0001-01-01", "to": "0001-01-02", "group_by": "hour"}, "from"),
+        ({"from": "9998-12-31", "to": "9999-01-01"}, "to"),
         ({"limit": "0"}, "limit"),
         ({"limit": "101"}, "limit"),
         ({"limit": "１"}, "limit"),
@@ -213,6 +215,13 @@ def test_a_month_closed_without_an_invoice_is_zero_won(gaon: Customer, secret: s
 )
 def test_what_cannot_be_answered_is_refused_by_name(secret: str, params: dict[str, str], field: str) -> None:
     assert refused(secret, USAGE, **params) == (400, "invalid_input", field)
+
+
+@pytest.mark.parametrize("tz", ["Asia/Seoul", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"])
+def test_the_first_and_the_last_day_are_days_in_every_zone(secret: str, tz: str) -> None:
+    for day in ("2000-01-01", "9998-12-31"):
+        answer = asked(secret, USAGE, **{"from": day, "to": day, "tz": tz, "group_by": "hour"})
+        assert (answer["first_day"], answer["rows"], answer["total"]["requests"]) == (day, [], 0)
 
 
 def test_a_refused_grouping_says_what_is_possible(secret: str) -> None:

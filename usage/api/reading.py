@@ -26,6 +26,8 @@ MAX_DAYS = 366
 _MAX_VALUE_CHARS = 600
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
+#: As of months: the days around them are days in every zone.
+_FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(9998, 12, 31)
 
 
 def read_params(request: Request, *, names: frozenset[str]) -> dict[str, str]:
@@ -68,13 +70,13 @@ def read_month(text: str, *, field: str) -> BillingMonth:
 
 
 def read_date(text: str, *, field: str) -> date:
-    """A day written as 2026-10-05."""
+    """A day written as 2026-10-05, from the year 2000 to 9998."""
     try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
+        if _DATE.fullmatch(text) and _FIRST_DAY <= (day := date.fromisoformat(text)) <= _LAST_DAY:
+            return day
     except ValueError:
         pass
-    raise InvalidInput(f"{field}: not a day written as YYYY-MM-DD", field=field)
+    raise InvalidInput(f"{field}: not a day written as YYYY-MM-DD, from the year 2000 to 9998", field=field)
 
 
 def read_model(params: dict[str, str]) -> Model | None:
