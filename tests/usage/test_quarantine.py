@@ -11,9 +11,11 @@ from accounts.models import AuditEntry
 from accounts.selectors import customer_by_slug
 from tests.billing.commands import run
 from tests.usage.factories import ACTOR, LONG_AGO, NOW, OCTOBER, customer, ingest, line, model, violations
+from usage.admin.reading import REASONS
 from usage.errors import AlreadyResolved, ReasonMissing
 from usage.models import QuarantinedEvent, UsageEvent, UsageRollup
 from usage.selectors import month_lines, open_quarantine, quarantined_event
+from usage.services import rating
 from usage.services.quarantine import exclude_quarantined
 from usage.services.rerating import rate_quarantined
 
@@ -143,3 +145,9 @@ def test_the_commands_say_what_they_did() -> None:
     assert (code, answer["error"]["code"], answer["error"]["field"]) == (2, "unknown_event", "event_id")
     code, answer = run("rate_quarantine", "--customer", "nobody")
     assert (code, answer["error"]["code"]) == (2, "not_found")
+
+
+def test_every_reason_why_an_event_waits_is_said_in_words() -> None:
+    """The list's filter offers these and no others."""
+    codes = {value for name, value in vars(rating).items() if name.isupper() and isinstance(value, str)}
+    assert set(REASONS) == codes

@@ -13,6 +13,7 @@ from accounts.admin import MonthFilter
 from usage.services.rating import (
     IMPLAUSIBLE_COST,
     QUARANTINED_PRICE,
+    SEVERAL_MODELS,
     UNKNOWN_MODEL,
     UNPRICED,
     UNPRICED_COMPONENT,
@@ -30,6 +31,7 @@ REASONS = {
     QUARANTINED_PRICE: gettext_lazy("price not decided"),
     UNPRICED_COMPONENT: gettext_lazy("no price for a part of the usage"),
     IMPLAUSIBLE_COST: gettext_lazy("implausible cost"),
+    SEVERAL_MODELS: gettext_lazy("answered by several models"),
 }
 
 
