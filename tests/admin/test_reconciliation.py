@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import zlib
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -168,8 +170,18 @@ def test_a_refusal_stands_beside_its_field(desk: Client, content: bytes, slug: s
     assert (page.status_code, list(page.context["form"].errors), page.context["customer"]) == (200, [field], None)
 
 
-@pytest.mark.parametrize("content", ["", "not base64!", "AAAA"])
+#: Two rows without their end: what is left of them would still be a list.
+CUT = base64.b64encode(
+    zlib.compress(
+        b"date,model,usage,requests,prompt_tokens,completion_tokens\n2026-10-06,a/b,1,1,1,1\n2026-10-07,a/b,1,1,1,1\n",
+        0,
+    )[:-30]
+).decode()
+
+
+@pytest.mark.parametrize("content", ["", "not base64!", "AAAA", "가", CUT])
 def test_a_list_that_was_damaged_on_the_way_meters_nothing(desk: Client, content: str) -> None:
     page = desk.post(UPLOAD, {"customer": "hanbit", "source": "x", "content": content})
     assert page.status_code == 200
+    assert "The list got lost on the way" in page.content.decode() or content == ""
     assert not ActivityEstimate.objects.exists()

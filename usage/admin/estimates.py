@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import zlib
 from collections.abc import Sequence
@@ -82,13 +81,15 @@ class ConfirmForm(OperationForm):
     content = forms.CharField(max_length=_MAX_CARRIED_CHARS)
 
     def clean_content(self) -> bytes:
+        unpack = zlib.decompressobj()
         try:
-            unpack = zlib.decompressobj()
             content = unpack.decompress(base64.b64decode(self.cleaned_data["content"]), MAX_UPLOAD_BYTES + 1)
-        except (binascii.Error, zlib.error):
-            raise forms.ValidationError(_("The list got lost on the way: choose the file again.")) from None
+        except (ValueError, zlib.error):
+            content = b""
         if len(content) > MAX_UPLOAD_BYTES:
             raise forms.ValidationError(_("The file is larger than 1 MB: use manage.py import_activity."))
+        if not unpack.eof:
+            raise forms.ValidationError(_("The list got lost on the way: choose the file again."))
         return content
 
 
