@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.core.exceptions import TooManyFieldsSent
 from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -13,7 +14,7 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.errors import DomainError
+from accounts.errors import DomainError, InvalidInput
 from accounts.models import ApiKey
 from accounts.selectors import authenticate_api_key
 
@@ -93,6 +94,8 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     # Here, because the module reads this one's classes while it is imported.
     from rest_framework.views import set_rollback
 
+    if isinstance(error, TooManyFieldsSent):
+        error = InvalidInput("the query has too many parameters")
     if isinstance(error, DomainError):
         set_rollback()
         errors = [{"field": error.field, "code": error.code, "detail": error.message}] if error.field else None

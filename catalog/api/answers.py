@@ -11,6 +11,7 @@ from functools import lru_cache, wraps
 from typing import Any
 
 import msgspec
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
@@ -120,6 +121,8 @@ def machine_edge(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
             return error_answer(error)
         except DomainError as error:
             return error_answer(ApiError(error.http_status, error.code, error.message, param=error.field))
+        except TooManyFieldsSent:
+            return error_answer(ApiError(400, "invalid_request", "The query has too many parameters."))
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
             return error_answer(ApiError(500, "server", "Something went wrong on our side; it has been logged."))

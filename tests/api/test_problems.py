@@ -39,6 +39,15 @@ def test_a_method_that_is_not_there(client: Client) -> None:
     assert answer == (405, "method_not_allowed", 'Method "PUT" not allowed.')
 
 
+def test_a_query_of_thousands_of_parameters(client: Client) -> None:
+    secret = create_api_key(
+        customer=create_customer(slug="one", name="One", actor="test"), name="own", actor="test"
+    ).secret
+    query = "&".join(f"a{number}=1" for number in range(1001))
+    answer = refused(client, "GET", f"{EVENTS}?{query}", HTTP_AUTHORIZATION=f"Bearer {secret}")
+    assert answer == (400, "invalid_input", "the query has too many parameters")
+
+
 def test_what_nobody_foresaw(client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("a secret detail")

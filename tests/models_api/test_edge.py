@@ -51,6 +51,14 @@ def test_nothing_here_can_be_changed(client: Client, root: str, path: str, metho
     assert answer.headers["Allow"] == "GET, HEAD"
 
 
+def test_a_query_of_thousands_of_parameters_is_a_400_in_the_same_shape(client: Client) -> None:
+    sync_small()
+
+    query = "&".join(f"a{number}=1" for number in range(1001))
+
+    assert error(client.get(f"/v1/models?{query}"))[:3] == (400, "invalid_request", None)
+
+
 def test_the_unforeseen_is_a_500_in_the_same_shape(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     """A table that is gone stands for everything that can break."""
     sync_small()
