@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.models import ApiKey
 from billing import formatting
 from billing.formatting import Column
-from billing.models import Invoice, LedgerTransaction, TaxInvoice
+from billing.models import Allocation, Invoice, LedgerTransaction, TaxInvoice
 from usage.periods import KST, BillingMonth
 
 #: What models read and make.
@@ -35,6 +35,21 @@ FEATURES = {
     "response_format": gettext_lazy("JSON mode"),
     "web_search_options": gettext_lazy("Web search"),
 }
+#: What is paid for, by the key of its price.
+PRICED = {
+    "prompt": gettext_lazy("Input"),
+    "completion": gettext_lazy("Output"),
+    "input_cache_read": gettext_lazy("Cache read"),
+    "input_cache_write": gettext_lazy("Cache write"),
+    "input_cache_write_1h": gettext_lazy("Cache write (1 hour)"),
+    "internal_reasoning": gettext_lazy("Reasoning"),
+    "audio": gettext_lazy("Audio input"),
+    "audio_output": gettext_lazy("Audio output"),
+    "image_output": gettext_lazy("Image output"),
+    "image": gettext_lazy("Image input"),
+    "web_search": gettext_lazy("Web search"),
+    "request": gettext_lazy("Request fee"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +65,19 @@ def locale() -> str:
     return "en" if (get_language() or "").startswith("en") else "ko"
 
 
+def minus(text: str) -> str:
+    """The text of an amount with the sign that stands before amounts taken off: "-9,539" -> "−9,539"."""
+    return text.replace("-", "−")
+
+
 def won(amount: int) -> str:
     """1811764 -> "1,811,764원", in English "₩1,811,764"."""
-    return f"{amount:,}원" if locale() == "ko" else formatting.won_sign(amount)
+    return minus(f"{amount:,}원" if locale() == "ko" else formatting.won_sign(amount))
+
+
+def dollar_sign(amount: Decimal) -> str:
+    """Dollars to pay, to the cent: "US$1,234.50"."""
+    return minus(formatting.dollar_sign(amount))
 
 
 def usd(amount: Decimal) -> str:
@@ -141,6 +166,18 @@ def api_key_state(key: ApiKey, *, now: datetime | None = None) -> State:
     if not key.is_usable(at=now or timezone.now()):
         return State(_("Expired"), "warn")
     return State(_("In use"), "good")
+
+
+def settlement(source: str) -> str:
+    """What an invoice was settled by, in the customer's words."""
+    sources = Allocation.Source
+    words = {
+        sources.PAYMENT: _("Deposit received"),
+        sources.PREPAYMENT: _("Paid from prepayment"),
+        sources.WRITE_OFF: _("Remainder waived"),
+        sources.CREDIT_NOTE: _("Credit note"),
+    }
+    return words[sources(source)]
 
 
 def movement(kind: str) -> str:

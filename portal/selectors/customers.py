@@ -6,7 +6,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import TruncMonth
 
 from accounts.models import ApiKey, Customer
-from billing.models import Invoice
+from billing.models import Allocation, Invoice
 from usage.models import UsageRollup
 from usage.periods import BillingMonth
 
@@ -22,6 +22,12 @@ def issued_invoices(customer: Customer) -> QuerySet[Invoice]:
     """The customer's invoices, newest first. Drafts are ours alone."""
     invoices = Invoice.objects.filter(customer=customer).exclude(status=Invoice.Status.DRAFT)
     return invoices.select_related("tax_invoice").order_by("-month", "-number")
+
+
+def standing_settlements(invoice: Invoice) -> list[tuple[str, int]]:
+    """What settled the invoice and was not taken back, the oldest first: its source and won."""
+    standing = Allocation.objects.filter(invoice=invoice, reversal__isnull=True).order_by("pk")
+    return list(standing.values_list("source", "amount_krw"))
 
 
 def api_keys_of(customer: Customer) -> QuerySet[ApiKey]:

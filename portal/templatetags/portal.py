@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import ApiKey
-from billing.formatting import dollar_sign, one_line
+from billing.formatting import one_line
 from billing.models import Invoice, TaxInvoice
 from portal import formatting
 from portal.formatting import State
@@ -22,7 +22,7 @@ register = template.Library()
 @register.filter
 def number(value: int) -> str:
     """12345 -> "12,345"."""
-    return f"{value:,}"
+    return formatting.minus(f"{value:,}")
 
 
 @register.filter
@@ -32,8 +32,7 @@ def won(value: int) -> str:
 
 @register.filter
 def dollars(value: Decimal) -> str:
-    """Dollars to pay, to the cent: "US$1,234.50"."""
-    return dollar_sign(value)
+    return formatting.dollar_sign(value)
 
 
 @register.filter

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 from billing.formatting import cut
 from catalog.money import decimal_text, exact_product
 from catalog.pricing import MINUTES_PER_DAY, Override, PriceSheet
-from portal.formatting import FEATURES, MODALITIES
+from portal.formatting import FEATURES, MODALITIES, PRICED
 from portal.selectors.storefront import ShelfItem
 
 register = template.Library()
@@ -29,18 +29,18 @@ _PER_MILLION = gettext_lazy("1M tokens")
 #: Price keys in the order of the page: what is paid for, per what, and whether 0 means that it costs nothing. Where it
 #: does not, those tokens are paid as the tokens around them, so nothing is said of them.
 _KEYS = (
-    ("prompt", gettext_lazy("Input"), _PER_MILLION, True),
-    ("completion", gettext_lazy("Output"), _PER_MILLION, True),
-    ("input_cache_read", gettext_lazy("Cache read"), _PER_MILLION, True),
-    ("input_cache_write", gettext_lazy("Cache write"), _PER_MILLION, True),
-    ("input_cache_write_1h", gettext_lazy("Cache write (1 hour)"), _PER_MILLION, True),
-    ("internal_reasoning", gettext_lazy("Reasoning"), _PER_MILLION, False),
-    ("audio", gettext_lazy("Audio input"), _PER_MILLION, False),
-    ("audio_output", gettext_lazy("Audio output"), _PER_MILLION, False),
-    ("image_output", gettext_lazy("Image output"), _PER_MILLION, False),
-    ("image", gettext_lazy("Image input"), pgettext_lazy("price per", "image"), True),
-    ("web_search", gettext_lazy("Web search"), pgettext_lazy("price per", "search"), True),
-    ("request", gettext_lazy("Request fee"), pgettext_lazy("price per", "request"), False),
+    ("prompt", PRICED["prompt"], _PER_MILLION, True),
+    ("completion", PRICED["completion"], _PER_MILLION, True),
+    ("input_cache_read", PRICED["input_cache_read"], _PER_MILLION, True),
+    ("input_cache_write", PRICED["input_cache_write"], _PER_MILLION, True),
+    ("input_cache_write_1h", PRICED["input_cache_write_1h"], _PER_MILLION, True),
+    ("internal_reasoning", PRICED["internal_reasoning"], _PER_MILLION, False),
+    ("audio", PRICED["audio"], _PER_MILLION, False),
+    ("audio_output", PRICED["audio_output"], _PER_MILLION, False),
+    ("image_output", PRICED["image_output"], _PER_MILLION, False),
+    ("image", PRICED["image"], pgettext_lazy("price per", "image"), True),
+    ("web_search", PRICED["web_search"], pgettext_lazy("price per", "search"), True),
+    ("request", PRICED["request"], pgettext_lazy("price per", "request"), False),
 )
 
 # Line drawings on a 24 x 24 grid. The word always stands beside them, so they say nothing to a screen reader.

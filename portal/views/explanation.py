@@ -17,10 +17,11 @@ from billing.api.statements import statement_response
 from billing.models import Invoice, InvoiceLine
 from billing.selectors.explaining import LineExplanation, events_of_line, explain_line
 from billing.selectors.explaining_adjustments import explain_adjustment
+from catalog.pricing import CostComponent
+from portal.formatting import PRICED
 from portal.selectors.customers import issued_invoices
 from portal.views.explanation_adjustments import adjustment_page
 from portal.views.tenancy import CustomerPage
-from usage.api.events import arithmetic_text
 from usage.api.reading import decode_cursor, encode_cursor
 from usage.models import UsageEvent
 from usage.selectors.events import EventReader, ReadEvent, events_before
@@ -28,6 +29,8 @@ from usage.selectors.events import EventReader, ReadEvent, events_before
 EVENTS_A_PAGE = 50
 #: Won are shown cut to so many decimals; the API has the exact fraction.
 _DECIMALS = 4
+#: A price has at most 23 decimals a token.
+_EXACT_DECIMALS = 23
 _BY_THE_PIECE = frozenset({"request", "image", "web_search"})
 
 
@@ -76,12 +79,14 @@ def _steps(explained: LineExplanation) -> dict[str, Any]:
         "base": formatting.cut(explained.base_krw, least=0, most=_DECIMALS),
         "margin": formatting.percent_text(explained.margin),
         "exact": formatting.cut(explained.exact_krw, least=0, most=_DECIMALS),
+        "is_whole": explained.exact_krw == explained.cut_krw,
+        "rounded": explained.line.amount_krw,
         "prices": [
             {
                 "share": share,
                 "cost": formatting.cut(Fraction(share.total.cost_usd), least=2, most=12),
                 "components": [
-                    (key, _unit_price(key, Fraction(text)))
+                    (_priced(key), _unit_price(key, Fraction(text), most=8))
                     for key, text in share.price.components.items()
                     if Fraction(text)
                 ],
@@ -100,18 +105,29 @@ def _steps(explained: LineExplanation) -> dict[str, Any]:
     }
 
 
-def _unit_price(key: str, price: Fraction) -> str:
-    """`$2.50/M` for tokens, `$0.01` for what is priced by the piece."""
+def _priced(key: str) -> str:
+    """What the price of that key is paid for; the key itself where we have no word."""
+    return str(PRICED.get(key, key))
+
+
+def _unit_price(key: str, price: Fraction, *, most: int) -> str:
+    """`$2.50/M` for tokens, `$0.01` for what is priced by the piece; with so many decimals a million tokens at most."""
     if key in _BY_THE_PIECE:
         return f"${formatting.cut(price, least=2, most=12)}"
-    return f"${formatting.cut(price * 1_000_000, least=2, most=8)}/M"
+    return f"${formatting.cut(price * 1_000_000, least=2, most=most)}/M"
+
+
+def _arithmetic(component: CostComponent) -> str:
+    """`입력 12,345 × $2.50/M`, exactly."""
+    price = _unit_price(component.key, Fraction(component.unit_price_usd), most=_EXACT_DECIMALS)
+    return f"{_priced(component.key)} {component.quantity:,} × {price}"
 
 
 def _row(explained: LineExplanation, read: ReadEvent) -> dict[str, Any]:
     assert read.cost_usd is not None  # a line has priced events only
     return {
         "event": read.event,
-        "arithmetic": [arithmetic_text(component) for component in read.components or ()],
+        "arithmetic": [_arithmetic(component) for component in read.components or ()],
         "cost": formatting.cut(Fraction(explained.sold_usd(read.event, read.cost_usd)), least=2, most=12),
         "charge": formatting.cut(explained.charge_krw(read.event, read.cost_usd), least=0, most=_DECIMALS),
     }

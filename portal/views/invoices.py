@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -12,13 +13,15 @@ from django.utils.http import content_disposition_header
 
 from billing import formatting
 from billing.documents import DocumentLine, InvoiceDocument
+from billing.dollars import outstanding_usd
 from billing.mail import attachment_name
 from billing.models import Invoice
 from billing.selectors.credit_notes import credit_notes_of
 from billing.services.printing import ensure_invoice_pdf
 from billing.services.stating import ensure_statement
-from portal.formatting import won
-from portal.selectors.customers import issued_invoices
+from catalog.money import EXACT
+from portal.formatting import dollar_sign, minus, settlement, won
+from portal.selectors.customers import issued_invoices, standing_settlements
 from portal.views.tenancy import CustomerPage
 
 
@@ -51,6 +54,7 @@ class InvoicePage(CustomerPage):
             "has_months": any(line.month != document.month for line in document.usage_lines),
             "adjustments": [_adjustment(document, line) for line in document.adjustment_lines],
             "amounts": _amounts(invoice, document),
+            "settlements": _settlements(invoice),
             "formula": _formula(document),
             "credit_notes": credit_notes_of(self.customer).filter(invoice=invoice).defer("document"),
             "statement": ensure_statement(invoice=invoice, now=self.now),
@@ -78,7 +82,7 @@ def _adjustment(document: InvoiceDocument, line: DocumentLine) -> dict[str, Any]
     return {
         "line": line,
         "percent": "" if line.share is None else formatting.percent_text(line.share),
-        "amount": formatting.lines_amount(document, [line]),
+        "amount": minus(formatting.lines_amount(document, [line])),
     }
 
 
@@ -108,7 +112,30 @@ def _amounts(invoice: Invoice, document: InvoiceDocument) -> dict[str, str]:
         "exact_supply": formatting.cut(document.supply_krw / rate, least=2, most=4),
         "exact_vat": formatting.cut(document.vat_krw / rate, least=2, most=4),
     }
-    return lines | {name: formatting.dollar_sign(amount) for name, amount in usd.items()} | exact
+    return lines | {name: dollar_sign(amount) for name, amount in usd.items()} | exact
+
+
+def _settlements(invoice: Invoice) -> list[tuple[str, str]]:
+    """What lies between the total and what is still to be paid, by its kind, in the currency that the invoice is read in.
+
+    In dollars each takes what is due in dollars before it less what is due after it, so the column adds up to the cent.
+    """
+    total_krw, total_usd = invoice.total_krw, invoice.total_usd
+    due_krw, sums = total_krw, dict[str, Decimal]()
+    for source, amount_krw in standing_settlements(invoice):
+        left_krw = due_krw - amount_krw
+        amount = Decimal(amount_krw)
+        if total_usd is not None:
+            amount = EXACT.subtract(
+                outstanding_usd(outstanding_krw=due_krw, total_krw=total_krw, total_usd=total_usd),
+                outstanding_usd(outstanding_krw=left_krw, total_krw=total_krw, total_usd=total_usd),
+            )
+        sums[source] = EXACT.add(sums.get(source, Decimal(0)), amount)
+        due_krw = left_krw
+    return [
+        (settlement(source), won(-int(amount)) if total_usd is None else dollar_sign(-amount))
+        for source, amount in sums.items()
+    ]
 
 
 def _document(invoice: Invoice) -> InvoiceDocument:

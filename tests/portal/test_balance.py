@@ -34,14 +34,23 @@ def test_the_page_shows_what_is_owed_ahead_and_free(cast: Cast, acme: Client) ->
     )
     text = page(acme, "/c/acme/balance/")
     due = cast.acme.invoice.total_krw
-    for shown in (f"{due:,}원", cast.acme.invoice.number, "50,000원", "첫 달 무료", "30,000원 / 30,000원"):
+    for shown in (
+        f"{due:,}원",
+        cast.acme.invoice.number,
+        "50,000원",
+        "첫 달 무료",
+        "30,000원 / 30,000원",
+        "남은 금액 / 부여액",
+        "단위는 원",
+    ):
         assert shown in text
     assert "비밀" not in text
     today = timezone.localdate().isoformat()
     rows = cells(text)
+    assert rows[0] == ["날짜", "항목", "청구번호", "청구", "입금·차감", "미납", "선납금", "잔액"]
     assert rows[1][1:] == ["이월", "", "", "", f"{due:,}", "0", f"{due:,}"]
-    assert rows[2] == [today, "입금", "", "", "50,000", f"{due:,}", "0", f"{due - 50_000:,}"]
-    assert rows[3] == [today, "선납금 충전", "", "", "", f"{due:,}", "50,000", f"{due - 50_000:,}"]
+    assert rows[2] == [today, "입금", "", "", "50,000", f"{due:,}", "0", "−46,377"]
+    assert rows[3] == [today, "선납금 충전", "", "", "", f"{due:,}", "50,000", "−46,377"]
 
 
 def test_the_file_holds_the_months_movements(cast: Cast, acme: Client) -> None:

@@ -120,6 +120,10 @@ def test_the_list_and_the_page_of_the_invoice(debtor: Debtor, client: Client) ->
         "<dt>공급가액(원화)</dt><dd>5,588원</dd>",
         "<dt>세액(원화)</dt><dd>559원</dd>",
         "<dt>합계(원화)</dt><dd>6,147원</dd>",
+        "<dt>차감 청구서</dt><dd>−US$0.39</dd>",
+        "이용요금 = 사용액(USD) × 적용환율 ÷ (1 − 수수료율)",
+        "<dt>수수료율</dt><dd>이용요금의 15%</dd>",
+        "모델별 공급가액은 그 합이 이용요금과 같도록 나눈 금액입니다.",
         "<dd>US$4.00 (5,597원)</dd>",  # 4.39 x 5,597 / 6,147 = 3.9972
         '<dt>달러로 납부하실 금액</dt><dd><span class="strong">US$4.00</span></dd>',
         '<dt>원화로 납부하실 금액</dt><dd><span class="strong">5,597원</span></dd>',
@@ -131,7 +135,7 @@ def test_the_list_and_the_page_of_the_invoice(debtor: Debtor, client: Client) ->
         assert words in text.replace("→<span", "→ <span"), words
     table = cells(text)
     assert table[0][-1] == "공급가액(USD)"
-    assert [row[-1] for row in table[1:6]] == ["2.35", "2.35", "4.70", "-0.71", "3.99"]
+    assert [row[-1] for row in table[1:6]] == ["2.35", "2.35", "4.70", "−0.71", "3.99"]
     assert table[-1][3:6] == ["−500원", "−50원", "−US$0.39 −550원"]
 
 
@@ -140,6 +144,7 @@ def test_the_other_pages(debtor: Debtor, client: Client) -> None:
     note = page(client, f"/c/dollar/credit-notes/{debtor.note.number}/")
     for words in (
         "<dt>합계(원화)</dt><dd>−550원</dd>",
+        "당초 공급가액은 청구서의 항목 금액에서 할인과 프로모션 크레딧을 뺀 금액입니다.",
         "<dt>합계</dt><dd>−US$0.39</dd>",
         "<dt>당초 청구</dt><dd>US$4.39</dd>",
         "<dt>차감 후</dt><dd>US$4.00</dd>",

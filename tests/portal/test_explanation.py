@@ -28,11 +28,12 @@ def test_every_step_from_the_request_to_the_won(cast: Cast, acme: Client) -> Non
     assert "2.00 × 1,400.00 = 2,800" in text
     assert "2,800 ÷ (1 − 15%) = 3,294.1176…" in text
     assert '<span class="strong">3,294원</span>' in text
+    assert '3,294.1176… →<span class="strong">3,294원</span>(원 미만 반올림: 3,294 + 0)' in text
     rows = cells(text)
-    prices = "prompt $1.00/M completion $4.00/M input_cache_read $0.10/M"
+    prices = "입력 $1.00/M 출력 $4.00/M 캐시 읽기 $0.10/M"
     assert ["2026-01-01 00:00 KST", prices, "1", "1,000,000", "250,000", "2.00"] in rows
     [event] = [row for row in rows if row[-1] == "3,294.1176…"]
-    assert event[1:4] == ["last", "1,000,000 tok x $1.00/M + 250,000 tok x $4.00/M", "2.00"]
+    assert event[1:4] == ["last", "입력 1,000,000 × $1.00/M + 출력 250,000 × $4.00/M", "2.00"]
 
 
 def test_what_is_no_line_or_no_page_is_not_found(cast: Cast, acme: Client) -> None:

@@ -156,9 +156,9 @@ def test_two_credits(invoices: tuple[Invoice, Invoice], client: Client) -> None:
 def test_in_dollars(invoices: tuple[Invoice, Invoice], client: Client) -> None:
     """Supply of 438,866 won is US$438.87; each line says its share of it."""
     shown = {
-        3: '-10,001 ÷ 1,000.00, 공급가액 US$438.87 가운데 이 항목의 몫 →<span class="strong keep">-US$10.00</span>',
+        3: '−10,001 ÷ 1,000.00, 공급가액 US$438.87 가운데 이 항목의 몫 →<span class="strong keep">−US$10.00</span>',
         5: '398,867 ÷ 1,000.00, 공급가액 US$438.87 가운데 이 항목의 몫 →<span class="strong keep">US$398.87</span>',
-        7: '-30,005 ÷ 1,000.00, 공급가액 US$438.87 가운데 이 항목의 몫 →<span class="strong keep">-US$30.00</span>',
+        7: '−30,005 ÷ 1,000.00, 공급가액 US$438.87 가운데 이 항목의 몫 →<span class="strong keep">−US$30.00</span>',
     }
     for position, words in shown.items():
         assert words in text_of(client, invoices[1], position)

@@ -65,6 +65,8 @@ def test_the_page_says_where_to_pay_with_which_name(cast: Cast, acme: Client) ->
     )
     match_payment(payment=deposit, actor="test", now=timezone.now())
     paid = page(acme, f"/c/acme/invoices/{invoice.number}/")
+    assert "<dt>입금</dt><dd>−3,623원</dd>" in paid
+    assert "<dt>납부하실 금액</dt><dd>0원</dd>" in paid
     assert "완납" in paid
     assert "납부하실 금액이 없습니다." in paid
     assert "123456-04-567890" not in paid
