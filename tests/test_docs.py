@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 
 from config import env
 
@@ -42,6 +42,15 @@ def test_commands_in_the_readmes_exist() -> None:
     ours = {name for name, app in get_commands().items() if app in APPS}
     for readme in ("README.md", "README.ko.md"):
         assert set(re.findall(r"manage\.py ([a-z_]+)", read(readme))) <= ours, readme
+
+
+def test_every_command_says_what_it_and_its_arguments_do() -> None:
+    for name, app in get_commands().items():
+        if app in APPS:
+            command = load_command_class(app, name)
+            assert command.help, name
+            silent = [one.dest for one in command.create_parser("manage.py", name)._actions if not one.help]
+            assert not silent, name
 
 
 def test_links_lead_somewhere() -> None:

@@ -13,7 +13,7 @@ from catalog.money import decimal_text
 
 def add_term_arguments(parser: ArgumentParser, *, first: str, end: str) -> None:
     """What every new term needs: whose it is, its days, and why; `first` and `end` say which days these are."""
-    parser.add_argument("customer", metavar="SLUG")
+    parser.add_argument("customer", metavar="SLUG", help="the customer's slug")
     parser.add_argument("--from", dest="first_on", required=True, metavar="DATE", help=f"YYYY-MM-DD, {first}")
     parser.add_argument("--to", dest="end_on", metavar="DATE", help=f"YYYY-MM-DD, {end}; otherwise until it is ended")
     parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")

@@ -36,7 +36,7 @@ class Command(JsonCommand):
         "Close a KST month: one invoice a customer, issued with its number, ledger entries, tax invoice record and mail. "
         "Customers are shared out to the Celery workers that run, and this command works along with them. Repeating it "
         "changes nothing that is closed and takes up what was parked. With --step it goes one step at a time, and what is "
-        "issued was approved by a second person."
+        "issued was approved by a second person. Example: close_month 2026-10 --preview"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -30,7 +30,7 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("customer", metavar="SLUG")
+        parser.add_argument("customer", metavar="SLUG", help="the customer's slug")
         parser.add_argument("--month", metavar="MONTH", help="YYYY-MM; otherwise the running month in Korea")
 
     def run(self, customer: str, month: str | None, **_: Any) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from billing.services.crediting import issue_credit_note, reissue_invoice, void_
 class Command(JsonCommand):
     help = (
         "Issue a credit note over lines of an invoice (--line), or void the invoice whole (--void) and bill its month anew "
-        "(--reissue). What was paid beyond the rest is free on its payment again."
+        "(--reissue). What was paid beyond the rest is free on its payment again. Example: "
+        "credit_invoice INV-202610-0001 --line 1=500 --code 02 --reason '장애 보상' --actor kim@example.com"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -19,19 +19,19 @@ ACTOR = "command grant_credit"
 class Command(JsonCommand):
     help = (
         "Grant promotional credit: won that are taken off a customer's supply before VAT, for usage of the KST days up to "
-        "--expires, that day included."
+        "--expires, that day included. Example: grant_credit gaon 50000 --expires 2026-12-31 --reason '첫 달 행사'"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("customer", metavar="SLUG")
+        parser.add_argument("customer", metavar="SLUG", help="the customer's slug")
         parser.add_argument("amount", type=int, metavar="WON", help="whole won of supply")
         parser.add_argument("--expires", required=True, metavar="DATE", help="YYYY-MM-DD, the last valid day")
         parser.add_argument("--from", dest="first_on", metavar="DATE", help="YYYY-MM-DD; otherwise today in Korea")
         parser.add_argument("--name", default="첫 달 무료", help="what the invoice calls it")
         parser.add_argument("--model", action="append", metavar="ID", help="this model only; may be repeated")
         parser.add_argument("--priority", type=int, default=0, help="the lowest is used first")
-        parser.add_argument("--reason", required=True)
+        parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
 
     def run(
         self,

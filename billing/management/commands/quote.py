@@ -21,7 +21,8 @@ from usage.periods import parse_instant
 
 class Command(JsonCommand):
     help = (
-        "Price one usage object of one model with the billing engine: USD by component, supply, VAT and total in won."
+        "Price one usage object of one model with the billing engine: USD by component, supply, VAT and total in won. "
+        'Example: quote openai/gpt-5-mini --usage \'{"prompt_tokens": 1200, "completion_tokens": 300}\''
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

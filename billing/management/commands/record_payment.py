@@ -26,7 +26,8 @@ class Command(JsonCommand):
     help = (
         "Record a deposit once and match it by the codes in the depositor's name; with --invoice give it to that invoice, "
         "with --prepay keep the whole of it for invoices to come. Dollars (--usd) are booked at the rate of the day on "
-        "which they came and pay what --invoice names. The same reference again changes nothing."
+        "which they came and pay what --invoice names. The same reference again changes nothing. "
+        "Example: record_payment 20261105-0001 22500 --depositor JS26100001 --at 2026-11-05T10:00:00+09:00"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

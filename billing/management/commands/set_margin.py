@@ -24,7 +24,8 @@ ACTOR = "command set_margin"
 class Command(JsonCommand):
     help = (
         "Set the margin (0.15 is 15 % of the selling price), from a day on: for everybody or one customer, and for "
-        "everything or one provider, family of models or model. The most specific rule wins, a customer's own first."
+        "everything or one provider, family of models or model. The most specific rule wins, a customer's own first. "
+        "Example: set_margin 0.10 --customer gaon --from 2026-12-01"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

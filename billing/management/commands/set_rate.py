@@ -17,7 +17,8 @@ ACTOR = "command set_rate"
 
 class Command(JsonCommand):
     help = (
-        "Record the won per US dollar that was published for a day. A newer entry for the same day corrects the older."
+        "Record the won per US dollar that was published for a day. A newer entry for the same day corrects the older. "
+        "Example: set_rate 2026-09-30 1,389.50 --source 서울외국환중개 --reason '월말 고시'"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -15,7 +15,7 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("month", metavar="YYYY-MM")
+        parser.add_argument("month", metavar="YYYY-MM", help="a Korean month")
 
     def run(self, month: str, **_: Any) -> dict[str, Any]:
         dates = tax_invoice_dates(read_month(month))

@@ -17,13 +17,16 @@ ACTOR = "command void_credit"
 
 
 class Command(JsonCommand):
-    help = "Take back what is left of a promotional credit, or so many won of it. What invoices used stays used."
+    help = (
+        "Take back what is left of a promotional credit, or so many won of it. What invoices used stays used. Example: "
+        "void_credit 2 --amount 10000 --reason '계약 변경'"
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("credit", type=int, metavar="ID", help="as grant_credit printed it")
         parser.add_argument("--amount", type=int, metavar="WON", help="otherwise all that is left")
-        parser.add_argument("--reason", required=True)
+        parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
 
     def run(self, credit: int, amount: int | None, reason: str, **_: Any) -> dict[str, Any]:
         row = PromotionalCredit.objects.filter(pk=credit).first()

@@ -18,10 +18,10 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("customer", metavar="SLUG")
+        parser.add_argument("customer", metavar="SLUG", help="the customer's slug")
         parser.add_argument("--providers", metavar="A,B", help="only models of these providers")
         parser.add_argument("--models", metavar="A/X,B/Y", help="only these models")
-        parser.add_argument("--reason", default="")
+        parser.add_argument("--reason", default="", help="why; the audit trail keeps it")
 
     def run(self, customer: str, providers: str | None, models: str | None, reason: str, **_: Any) -> dict[str, Any]:
         row = set_customer_models(

@@ -23,7 +23,7 @@ class Command(JsonCommand):
         parser.add_argument("--ready", action="store_true", help="it can be called; needs --datacenters")
         parser.add_argument("--quantization", default="unknown", help=f"one of {', '.join(Model.Quantization.values)}")
         parser.add_argument("--datacenters", default="", metavar="KR,JP", help="countries that it runs in")
-        parser.add_argument("--reason", default="")
+        parser.add_argument("--reason", default="", help="why; the audit trail keeps it")
 
     def run(
         self, model: str, off: bool, ready: bool, quantization: str, datacenters: str, reason: str, **_: Any

@@ -28,18 +28,27 @@ class Command(JsonCommand):
         super().add_arguments(parser)
         parser.add_argument("name", help="short name, e.g. openrouter")
         parser.add_argument("base_url", help="what /chat/completions is appended to, e.g. https://openrouter.ai/api/v1")
-        parser.add_argument("--dialect", choices=Upstream.Dialect.values, default=Upstream.Dialect.OPENROUTER.value)
+        parser.add_argument(
+            "--dialect",
+            choices=Upstream.Dialect.values,
+            default=Upstream.Dialect.OPENROUTER.value,
+            help="how it reports usage (openrouter)",
+        )
         parser.add_argument("--priority", type=int, default=100, help="the lowest is asked first (100)")
         parser.add_argument("--disable", action="store_true", help="keep it and forward nothing to it")
-        parser.add_argument("--connect-timeout", type=int, default=5, metavar="SECONDS")
-        parser.add_argument("--first-byte-timeout", type=int, default=120, metavar="SECONDS")
-        parser.add_argument("--idle-timeout", type=int, default=60, metavar="SECONDS")
+        parser.add_argument("--connect-timeout", type=int, default=5, metavar="SECONDS", help="to be connected (5)")
+        parser.add_argument(
+            "--first-byte-timeout", type=int, default=120, metavar="SECONDS", help="until an answer begins (120)"
+        )
+        parser.add_argument(
+            "--idle-timeout", type=int, default=60, metavar="SECONDS", help="between two pieces of an answer (60)"
+        )
         parser.add_argument(
             "--allow-loopback", action="store_true", help="for development: an http address of this machine"
         )
         parser.add_argument("--key-stdin", action="store_true", help="read our key from standard input")
         parser.add_argument("--key-name", default="default", help="the same name takes the place of the old key")
-        parser.add_argument("--reason", default="")
+        parser.add_argument("--reason", default="", help="why; the audit trail keeps it")
 
     def run(self, name: str, base_url: str, key_stdin: bool, key_name: str, **options: Any) -> dict[str, Any]:
         secret = _secret(key_stdin)

@@ -24,8 +24,8 @@ class Command(JsonCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("customer", metavar="CUSTOMER", help="the customer's slug")
-        parser.add_argument("event_id", metavar="EVENT_ID")
-        parser.add_argument("--reason", required=True)
+        parser.add_argument("event_id", metavar="EVENT_ID", help="the event that shall not be billed")
+        parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
 
     def run(self, *, customer: str, event_id: str, reason: str, **options: Any) -> dict[str, Any]:
         owner, now = customer_by_slug(customer), timezone.now()

@@ -27,7 +27,7 @@ class Command(JsonCommand):
         parser.add_argument("customer", metavar="CUSTOMER", help="the customer's slug")
         parser.add_argument("event_id", metavar="EVENT_ID", help="the event that shall count no longer")
         parser.add_argument("file", metavar="FILE", help="one event as JSON, as for ingest_usage; - for standard input")
-        parser.add_argument("--reason", required=True)
+        parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
 
     def run(self, *, customer: str, event_id: str, file: str, reason: str, **options: Any) -> dict[str, Any]:
         done = replace_event(
