@@ -13,15 +13,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 
 class DomainError(Exception):
     """A refusal that a person or a machine can act on.
 
     `message` is one English sentence for logs and APIs, `field` the offending input's path (or None), `data` JSON-ready
-    details. Edges turn it into problem+json, an `error` object of a command, or a form message.
+    details. `title` is its kind in the language of the page that shows it. Edges turn it into problem+json, an `error`
+    object of a command, or a form message.
     """
 
     code = "refused"
+    title = gettext_lazy("This was refused")
     http_status = 422
 
     def __init__(self, message: str, *, field: str | None = None, **data: Any) -> None:
@@ -44,6 +48,7 @@ class InvalidInput(DomainError):
     """A value that can't be read as what it should be."""
 
     code = "invalid_input"
+    title = gettext_lazy("A value is not right")
     http_status = 400
 
 
@@ -51,6 +56,7 @@ class NotFound(DomainError):
     """Absent or not the caller's own; the two are never told apart."""
 
     code = "not_found"
+    title = gettext_lazy("There is no such thing")
     http_status = 404
 
 
@@ -58,6 +64,7 @@ class Conflict(DomainError):
     """The id or state is already taken by something else."""
 
     code = "conflict"
+    title = gettext_lazy("This does not fit what is there already")
     http_status = 409
 
 
@@ -65,6 +72,7 @@ class NotReady(DomainError):
     """Something that must come first is missing."""
 
     code = "not_ready"
+    title = gettext_lazy("Something must come first")
     http_status = 409
 
 

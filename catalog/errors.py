@@ -13,6 +13,8 @@ PriceChangeOutdated    409  price_change_outdated  it was compared with a price 
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_lazy
+
 from accounts.errors import Conflict, DomainError, InvalidInput
 
 
@@ -58,15 +60,18 @@ class PriceNotQuarantined(Conflict):
     """Only a quarantined price waits for somebody's decision."""
 
     code = "price_not_quarantined"
+    title = gettext_lazy("This price was decided before")
 
 
 class PriceChangeDecided(Conflict):
     """Only a change that awaits approval can be approved or rejected, once."""
 
     code = "price_change_decided"
+    title = gettext_lazy("This price change was decided before")
 
 
 class PriceChangeOutdated(Conflict):
     """Another price came into force since this change was compared with the old one."""
 
     code = "price_change_outdated"
+    title = gettext_lazy("The price changed since")

@@ -1,5 +1,7 @@
 """Refusals of metering."""
 
+from django.utils.translation import gettext_lazy
+
 from accounts.errors import Conflict, DomainError, InvalidInput, NotFound, NotReady
 
 
@@ -33,30 +35,35 @@ class UnreadableFile(InvalidInput):
     """A file that is missing, may not be read or breaks off."""
 
     code = "unreadable_file"
+    title = gettext_lazy("The file can not be read")
 
 
 class UnknownEvent(NotFound):
     """No quarantined event of that customer has this id."""
 
     code = "unknown_event"
+    title = gettext_lazy("There is no such event")
 
 
 class AlreadyResolved(Conflict):
     """The quarantined event was priced or excluded before."""
 
     code = "already_resolved"
+    title = gettext_lazy("This event was decided before")
 
 
 class MonthClosed(Conflict):
     """The event's billing month is closed; `data` has the month and the number of the invoice that carries it, or null."""
 
     code = "month_closed"
+    title = gettext_lazy("The month is closed")
 
 
 class InvalidReplacement(InvalidInput):
     """The event that should stand in another's place can't be taken."""
 
     code = "invalid_replacement"
+    title = gettext_lazy("This event can not take its place")
 
 
 class ReasonMissing(InvalidInput):
@@ -99,4 +106,5 @@ class EventsArchived(DomainError):
     """The events that are asked for stand in files; their sums are still here. `data` names the months."""
 
     code = "events_archived"
+    title = gettext_lazy("The events are archived")
     http_status = 410

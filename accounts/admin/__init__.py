@@ -15,6 +15,7 @@ from accounts.admin.operating import (
     ReasonForm,
     ServiceAddAdmin,
     actor_of,
+    refusal_text,
 )
 from accounts.admin.reading import (
     EMPTY,
@@ -53,6 +54,7 @@ __all__ = [
     "list_url",
     "people",
     "plain_decimal",
+    "refusal_text",
 ]
 
 admin.site.site_header = _("Jeongsan operations")

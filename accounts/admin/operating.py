@@ -25,8 +25,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from accounts.admin.reading import Figures, ReadOnly, list_url
 from accounts.errors import DomainError
@@ -44,6 +44,13 @@ CONFIRMED = "operation_confirmed"
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 
 
+def refusal_text(refusal: DomainError) -> str:
+    """A refusal for a page: in another language than English its kind stands before the sentence, which is English."""
+    if (get_language() or "").startswith("en"):
+        return refusal.message
+    return f"{refusal.title}: {refusal.message}"
+
+
 class OperationForm(forms.Form):
     """What an operation asks. `row` is the row it is about, None for several rows and for adding."""
 
@@ -57,7 +64,7 @@ class OperationForm(forms.Form):
 
     def refuse(self, refusal: DomainError) -> None:
         """Show a service's refusal beside the field it names."""
-        self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
+        self.add_error(refusal.field if refusal.field in self.fields else None, refusal_text(refusal))
 
 
 class ReasonForm(OperationForm):
@@ -219,7 +226,7 @@ class OperatorAdmin(Figures, admin.ModelAdmin):
             try:
                 done[operation.run(row, answers, actor_of(request))] += 1
             except DomainError as refusal:
-                refused[refusal.message] += 1
+                refused[refusal_text(refusal)] += 1
         for counts, level in ((done, messages.SUCCESS), (refused, messages.ERROR)):
             for sentence, count in counts.most_common(SHOWN_REFUSALS):
                 messages.add_message(request, level, sentence if count == 1 else f"{sentence} (× {count})")

@@ -22,6 +22,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -31,6 +32,36 @@ if TYPE_CHECKING:
 
 EMPTY = "-"
 Writer = Callable[[Any], str]
+
+#: Columns that their models leave without a name of their own, in words.
+_LABELS = {
+    "api_key_id": gettext_lazy("API key no."),
+    "app_id": gettext_lazy("app no."),
+    "audio_input_tokens": gettext_lazy("audio input tokens"),
+    "audio_output_tokens": gettext_lazy("audio output tokens"),
+    "cache_read_tokens": gettext_lazy("cache read tokens"),
+    "cache_write_1h_tokens": gettext_lazy("cache write tokens (1 hour)"),
+    "cache_write_tokens": gettext_lazy("cache write tokens"),
+    "completion_tokens": gettext_lazy("completion tokens"),
+    "cost_usd": gettext_lazy("cost (USD)"),
+    "held_usd": gettext_lazy("held (USD)"),
+    "image_output_tokens": gettext_lazy("image output tokens"),
+    "is_metered": gettext_lazy("counts towards its key's limits"),
+    "images": gettext_lazy("images"),
+    "minute_at": gettext_lazy("minute"),
+    "model_id": gettext_lazy("model no."),
+    "month": gettext_lazy("month"),
+    "open_calls": gettext_lazy("calls under way"),
+    "price_id": gettext_lazy("price no."),
+    "prompt_tokens": gettext_lazy("prompt tokens"),
+    "reasoning_tokens": gettext_lazy("reasoning tokens"),
+    "requests": gettext_lazy("requests"),
+    "spent_usd": gettext_lazy("spent (USD)"),
+    "tokens": gettext_lazy("tokens"),
+    "unbilled_krw": gettext_lazy("not billed yet (KRW)"),
+    "upstream_cost_usd": gettext_lazy("upstream cost (USD)"),
+    "web_searches": gettext_lazy("web searches"),
+}
 
 
 def plain_decimal(value: Decimal) -> str:
@@ -87,17 +118,27 @@ def figure(model: type[models.Model], name: str) -> str | Callable[[Any], str]:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:
         return name
-    write = _writer(field)
+    label = _label(field)
+    is_boolean = isinstance(field, models.BooleanField)
+    write: Callable[[Any], Any] | None = _writer(field)
+    if write is None and label is not None:
+        write = bool if is_boolean else str
     if write is None:
         return name
 
-    @admin.display(description=getattr(field, "verbose_name", name), ordering=name)
-    def shown(row: Any) -> str:
+    @admin.display(description=label or getattr(field, "verbose_name", name), ordering=name, boolean=is_boolean)
+    def shown(row: Any) -> Any:
         value = getattr(row, name)
         return EMPTY if value is None else write(value)
 
     shown.__name__ = name
     return shown
+
+
+def _label(field: Any) -> Text | None:
+    """What stands over a column whose model gives it no name; None for one that has its own."""
+    has_name = getattr(field, "verbose_name", "") != field.name.replace("_", " ")
+    return None if has_name else _LABELS.get(field.name)
 
 
 def _writer(field: Any) -> Writer | None:

@@ -21,7 +21,16 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import EMPTY, DateInput, ReadOnlyAdmin, grouped_integer, kst_text, list_url, plain_decimal
+from accounts.admin import (
+    EMPTY,
+    DateInput,
+    OperationForm,
+    ReadOnlyAdmin,
+    grouped_integer,
+    kst_text,
+    list_url,
+    plain_decimal,
+)
 from accounts.errors import DomainError
 from accounts.selectors import customer_by_slug
 from accounts.spreadsheets import guarded
@@ -61,7 +70,7 @@ _ALWAYS = frozenset({"events", "matched", "drifted", "drift_usd", "cost_usd", "c
 _BAD = frozenset({"drifted", "drift_usd", "missing_here", "missing_here_usd", "missing_there", "restated"})
 
 
-class ReportForm(forms.Form):
+class ReportForm(OperationForm):
     """Which days, whose, which models, and whether only what does not agree."""
 
     first = forms.DateField(label=gettext_lazy("from"), widget=DateInput())
@@ -122,7 +131,7 @@ class UpstreamStatementAdmin(ReadOnlyAdmin):
                 customer = customer_by_slug(answers["customer"]) if answers["customer"] else None
                 report = reconciliation_report(answers["first"], answers["last"], customer=customer)
             except DomainError as refusal:
-                form.add_error(refusal.field, refusal.message)
+                form.refuse(refusal)
         if report is not None and request.GET.get("format") == "csv":
             return _csv(report, _chosen(report, form))
         context = {

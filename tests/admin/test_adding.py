@@ -223,6 +223,18 @@ def test_a_margin_rule_ends_the_one_before_it(root: Client, house: House) -> Non
     assert last_audit() == (house.root.email, "set_margin", "billing.marginrule", "")
 
 
+def test_a_refusal_begins_in_the_language_of_the_page(root: Client, house: House) -> None:
+    rule = {"customer": house.gaon.pk, "margin": "0.2", "effective_from": "2026-12-01"}
+    assert add(root, "billing_marginrule", **rule).status_code == 302
+    earlier = rule | {"effective_from": "2026-06-01"}
+    said = "gaon already has a margin rule from 2026-12-01; a rule starts later"
+    assert errors(add(root, "billing_marginrule", **earlier)) == {"effective_from": [said]}
+    korean = Client(headers={"accept-language": "ko"})
+    korean.force_login(house.root)
+    told = errors(add(korean, "billing_marginrule", **earlier))
+    assert told == {"effective_from": [f"이미 등록된 내용과 맞지 않습니다: {said}"]}
+
+
 def test_an_alias_never_hides_a_model(root: Client, house: House) -> None:
     dollar, cent = (Model.objects.get(model_id=f"acme/{name}").pk for name in ("dollar", "cent"))
     assert add(root, "catalog_modelalias", alias="cheap", model=cent).status_code == 302

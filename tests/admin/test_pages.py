@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import label_for_field
 from django.db import connection
 from django.db.models import CompositePrimaryKey
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.translation import override
 
+from accounts.admin import ReadOnlyAdmin
 from accounts.models import AuditEntry
 from tests.admin.house import House, make_staff
 from tests.billing.month import DOLLAR, IN_OCTOBER, close, tenant, use
@@ -73,6 +77,21 @@ def test_every_model_of_ours_is_registered_or_an_inline() -> None:
     }
     inlines = {inline.model._meta.label for one in admin.site._registry.values() for inline in one.inlines}
     assert ours - set(LABELS) - inlines == set()
+
+
+#: What is called so in Korean as well.
+ABBREVIATIONS = {"ID", "SHA-256"}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=LABELS)
+def test_every_column_has_a_korean_name(model: Any, rf: RequestFactory) -> None:
+    page, asked = admin.site._registry[model], rf.get("/")
+    shown = list(page.get_list_display(asked))
+    if isinstance(page, ReadOnlyAdmin):
+        shown += [name for _title, options in page.get_fieldsets(asked) for name in options["fields"]]
+    with override("ko"):
+        labels = {str(label_for_field(name, model, page)) for name in shown}
+    assert [text for text in labels - ABBREVIATIONS if not re.search("[가-힣]", text)] == []
 
 
 @pytest.mark.parametrize("model", MODELS, ids=LABELS)

@@ -29,6 +29,7 @@ from accounts.admin import (
     change_link,
     grouped_integer,
     plain_decimal,
+    refusal_text,
 )
 from accounts.errors import DomainError
 from accounts.models import Customer
@@ -175,7 +176,7 @@ class ActivityEstimateAdmin(ReadOnlyAdmin):
             customer = customer_by_slug(answers["customer"])
             results = self._run(request, customer, answers["content"], answers["source"], is_preview=False)
         except DomainError as refusal:
-            messages.error(request, refusal.message)
+            messages.error(request, refusal_text(refusal))
             return self._page(request, UploadForm(initial={"customer": answers["customer"]}))
         counts = count_outcomes(results)
         done = _("%(rows)d rows of %(slug)s metered as %(events)d events; %(other)d rows left alone.")
