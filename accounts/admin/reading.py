@@ -58,7 +58,6 @@ _LABELS = {
     "requests": gettext_lazy("requests"),
     "spent_usd": gettext_lazy("spent (USD)"),
     "tokens": gettext_lazy("tokens"),
-    "unbilled_krw": gettext_lazy("not billed yet (KRW)"),
     "upstream_cost_usd": gettext_lazy("upstream cost (USD)"),
     "web_searches": gettext_lazy("web searches"),
 }
@@ -115,12 +114,14 @@ def figure(model: type[models.Model], name: str) -> str | Callable[[Any], str]:
     Cached, because Django compares columns by identity.
     """
     try:
-        field = model._meta.get_field(name)
+        field: Any = model._meta.get_field(name)
     except FieldDoesNotExist:
         return name
-    label = _label(field)
+    if isinstance(field, models.GeneratedField):
+        field = field.output_field  # which has the name and the format
+    label = _label(name, field)
     is_boolean = isinstance(field, models.BooleanField)
-    write: Callable[[Any], Any] | None = _writer(field)
+    write: Callable[[Any], Any] | None = _writer(name, field)
     if write is None and label is not None:
         write = bool if is_boolean else str
     if write is None:
@@ -135,25 +136,25 @@ def figure(model: type[models.Model], name: str) -> str | Callable[[Any], str]:
     return shown
 
 
-def _label(field: Any) -> Text | None:
+def _label(name: str, field: Any) -> Text | None:
     """What stands over a column whose model gives it no name; None for one that has its own."""
-    has_name = getattr(field, "verbose_name", "") != field.name.replace("_", " ")
-    return None if has_name else _LABELS.get(field.name)
+    has_name = getattr(field, "verbose_name", "") != name.replace("_", " ")
+    return None if has_name else _LABELS.get(name)
 
 
-def _writer(field: Any) -> Writer | None:
+def _writer(name: str, field: Any) -> Writer | None:
     if getattr(field, "choices", None) or field.is_relation:
         return None
     if isinstance(field, models.DecimalField):
-        if not field.name.endswith("_usd"):
+        if not name.endswith("_usd"):
             return grouped_decimal
         return dollars_and_cents if field.decimal_places == 2 else plain_decimal
-    if isinstance(field, models.IntegerField) and not (field.primary_key or field.name.endswith("_id")):
+    if isinstance(field, models.IntegerField) and not (field.primary_key or name.endswith("_id")):
         return grouped_integer
     if isinstance(field, models.DateTimeField):
         return kst_text
     if isinstance(field, models.DateField):
-        return _month_text if field.name.endswith("month") else date.isoformat
+        return _month_text if name.endswith("month") else date.isoformat
     if isinstance(field, models.JSONField):
         return json_text
     if isinstance(field, ArrayField):

@@ -19,6 +19,7 @@ from django.utils.translation import override
 
 from accounts.admin import ReadOnlyAdmin
 from accounts.models import AuditEntry
+from billing.models import SpendingAccount
 from tests.admin.house import House, make_staff
 from tests.billing.month import DOLLAR, IN_OCTOBER, close, tenant, use
 from usage.models import QuarantinedEvent, UsageEvent
@@ -184,6 +185,11 @@ FIGURES: list[tuple[str, Callable[[House], Any], list[str]]] = [
         "billing_taxinvoice",
         lambda house: house.invoice.tax_invoice.pk,
         ["2026-10-31", "2026-11-10"],
+    ),
+    (
+        "billing_spendingaccount",
+        lambda house: SpendingAccount.objects.get(customer=house.gaon).pk,
+        ["Not yet billed (KRW):</label>", '<div class="readonly">0</div>'],
     ),
 ]
 
