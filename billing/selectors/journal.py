@@ -65,6 +65,7 @@ def journal_rows(month: BillingMonth) -> Iterator[JournalRow]:
         won = int(entry.amount)
         invoice = entry.transaction.invoice
         number = invoice.number if invoice and invoice.number else ""
+        memo = entry.transaction.memo
         yield JournalRow(
             transaction_pk=entry.transaction_id,
             occurred_on=entry.transaction.occurred_on,
@@ -72,7 +73,8 @@ def journal_rows(month: BillingMonth) -> Iterator[JournalRow]:
             account_name=account_name(entry.account, -won if entry.transaction.reverses_id else won),
             debit_krw=max(won, 0),
             credit_krw=max(-won, 0),
-            memo=f"{entry.transaction.memo} {number}".strip(),
+            # A correction's own words name the invoice already.
+            memo=memo if number in memo.split() else f"{memo} {number}".strip(),
         )
 
 

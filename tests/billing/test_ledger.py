@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from billing.errors import AlreadyRecorded, MonthNotEnded, NoExchangeRate
-from billing.models import ExchangeRate, LedgerTransaction, UpstreamAccrual
+from billing.models import ExchangeRate, Invoice, LedgerTransaction, UpstreamAccrual
 from billing.selectors.balances import account_balances, balance_of, statement_rows
 from billing.selectors.journal import ACCOUNT_NAMES, journal_csv
 from billing.services.costing import accrue_upstream_cost, record_upstream_payment
+from billing.services.crediting import issue_credit_note
 from billing.services.paying import match_payment
 from billing.services.posting import Account, Kind, Posting, post_reversal, post_transaction
 from tests.billing.commands import run
@@ -95,6 +96,24 @@ def test_the_journal_of_october_is_what_an_accountant_expects(october: Customer)
 
 def rows_memo(text: str, number: int) -> str:
     return text.splitlines()[number].split(",")[4]
+
+
+def test_the_journal_names_a_credited_invoice_once(october: Customer) -> None:
+    """1,000 won of supply and 100 of VAT off the invoice."""
+    issue_credit_note(
+        invoice=Invoice.objects.get(),
+        amounts_krw={1: 1_000},
+        amendment_code="02",
+        reason="장애 보상",
+        actor=ACTOR,
+        now=NOW,
+    )
+    rows = [row for row in csv.reader(io.StringIO(journal_csv(NOVEMBER))) if row[4].endswith("장애 보상")]
+    assert [row[1:] for row in rows] == [
+        ["용역매출", "1000", "", "gaon INV-202610-0001 장애 보상"],
+        ["부가세예수금", "100", "", "gaon INV-202610-0001 장애 보상"],
+        ["가수금", "", "1100", "gaon INV-202610-0001 장애 보상"],
+    ]
 
 
 def test_no_cell_of_the_journal_is_a_formula(gaon: Customer) -> None:
