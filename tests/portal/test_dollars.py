@@ -203,3 +203,8 @@ def test_pages_in_dollars_fit(language: str, width: int, visit: Callable[[str, i
         made.goto(f"/c/dollar/{path}")
         inner, scroll = made.evaluate("[innerWidth, document.scrollingElement.scrollWidth]")
         assert scroll <= inner, f"{path} is {scroll} wide"
+    made.goto(f"/c/dollar/invoices/{debtor.invoice.number}/")
+    for row in made.locator("section[aria-labelledby=lines] tr").all():
+        box = row.locator(":scope > :last-child").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width, row.inner_text()
