@@ -52,8 +52,10 @@ class PlainDecimalField(forms.CharField):
             return None
         try:
             return parse_decimal(text, field=str(self.label))
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
+        except ValueError:
+            raise forms.ValidationError(
+                _("Enter a plain number such as 1443.20: digits and one point, no separators.")
+            ) from None
 
 
 def today() -> Any:

@@ -99,8 +99,8 @@ class MonthForm(OperationForm):
     def clean_month(self) -> BillingMonth:
         try:
             return BillingMonth.parse(self.cleaned_data["month"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
+        except ValueError:
+            raise forms.ValidationError(_("Enter a month such as 2026-10.")) from None
 
 
 def enqueue(item_ids: Sequence[int], *, actor: str) -> None:

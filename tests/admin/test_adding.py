@@ -229,6 +229,9 @@ def test_a_refusal_begins_in_the_language_of_the_page(root: Client, house: House
     earlier = rule | {"effective_from": "2026-06-01"}
     said = "gaon already has a margin rule from 2026-12-01; a rule starts later"
     assert errors(add(root, "billing_marginrule", **earlier)) == {"effective_from": [said]}
+    assert errors(add(root, "billing_marginrule", **rule | {"margin": "20%"})) == {
+        "margin": ["Enter a plain number such as 1443.20: digits and one point, no separators."]
+    }
     korean = Client(headers={"accept-language": "ko"})
     korean.force_login(house.root)
     told = errors(add(korean, "billing_marginrule", **earlier))

@@ -13,6 +13,7 @@ from django.utils import timezone
 from pypdf import PdfReader
 
 from billing.models import Invoice, InvoicePdf, TaxInvoice
+from billing.services.crediting import void_invoice
 from billing.services.paying import match_payment, record_payment
 from tests.portal.factories import Cast, close_month, make_customer, make_rate, make_usage, make_user, this_month
 from tests.portal.test_dashboard import page
@@ -88,6 +89,15 @@ def test_the_tax_invoice_is_followed_to_the_tax_office(cast: Cast, acme: Client)
     assert "202611011234567890123456" in issued
     assert "전송 완료" in issued
     assert "시험 환경" not in issued
+
+
+def test_a_void_invoice_tells_no_dates_of_a_tax_invoice_that_never_comes(cast: Cast, acme: Client) -> None:
+    invoice = cast.acme.invoice
+    void_invoice(invoice=invoice, amendment_code="01", reason="상호 오기", actor="test", now=timezone.now())
+    text = page(acme, f"/c/acme/invoices/{invoice.number}/")
+    assert '전자세금계산서<span class="state neutral">없음</span>' in text
+    assert "작성일자" not in text
+    assert "발급 기한" not in text
 
 
 def test_daily_rates_are_listed_day_by_day(cast: Cast) -> None:
