@@ -56,7 +56,7 @@ class CoveredUsage:
 
     model_id: str
     amount_krw: int
-    bases_by_day: Mapping[date, Decimal]
+    bases_by_day: Mapping[date, Decimal] | Mapping[date, Fraction]
 
 
 @dataclass(frozen=True)

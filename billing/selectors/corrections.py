@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +12,7 @@ from fractions import Fraction
 from billing.documents import USAGE_KINDS, InvoiceDocument
 from billing.margins import Basis
 from billing.models import Invoice, InvoiceLine, PriceCorrection, invoice_reductions
+from billing.selectors.explaining_adjustments import invoice_reliefs
 from catalog.money import Rounding, allocate, exact_sum, round_won
 from catalog.pricing import PriceSheet
 from usage.models import UsageRollup
@@ -21,8 +22,9 @@ from usage.selectors.repricing import RepricedSum, repriced_events, repriced_sum
 
 @dataclass(frozen=True)
 class LineDifference:
-    """One invoice line: the USD that it was sold on, as billed and as corrected. `difference_krw` is whole won of supply,
-    negative where the customer was billed too much.
+    """One invoice line: the USD that its usage at the price was sold on, as billed and as corrected (none where the line
+    only shares a discount or credit with another). `difference_krw` is whole won of supply, negative where the customer was
+    billed too much.
     """
 
     line: InvoiceLine
@@ -47,9 +49,35 @@ def correction_differences(correction: PriceCorrection) -> list[InvoiceDifferenc
     """The invoices in force that would have been others, by month and customer.
 
     The corrected supply is USD x rate / (1 - margin) by each line's own margin and basis, rounded once by the invoice's own
-    policy, as the close does, less the invoice's own discounts and at least its monthly minimum; the won that it differs by
-    are shared out to the lines by largest remainder.
+    policy, as the close does, less the invoice's own discounts, at least its monthly minimum, less its own credit; the won
+    that it differs by are shared out to the lines by largest remainder. What earlier corrections of the same price gave back
+    is not given back again.
     """
+    given_krw = _given_krw(correction)
+    found = []
+    for each in _billed_otherwise(correction):
+        lines = (replace(one, difference_krw=one.difference_krw + given_krw.get(one.line.pk, 0)) for one in each.lines)
+        left = tuple(one for one in lines if one.difference_krw)
+        found += [InvoiceDifference(each.invoice, left)] if left else []
+    return found
+
+
+def _given_krw(correction: PriceCorrection) -> dict[int, int]:
+    """What approved corrections of the same price gave back, by line; of several that meet a line the most that one says,
+    for each gave only what those before it had not. One from before the invoice was issued gave nothing of it.
+    """
+    given: dict[int, int] = {}
+    earlier = PriceCorrection.objects.filter(price=correction.price_id, status=PriceCorrection.Status.APPROVED)
+    for one in earlier.exclude(pk=correction.pk):
+        for each in _billed_otherwise(one):
+            if one.decided_at and each.invoice.issued_at and each.invoice.issued_at <= one.decided_at:
+                for line in each.lines:
+                    given[line.line.pk] = max(given.get(line.line.pk, 0), -line.difference_krw)
+    return given
+
+
+def _billed_otherwise(correction: PriceCorrection) -> list[InvoiceDifference]:
+    """The invoices in force that hold usage at the price, against what they should have been."""
     sheet = PriceSheet.parse(correction.components, correction.overrides)
     used = UsageRollup.objects.filter(price_id=correction.price_id).order_by("billing_month")
     found: list[InvoiceDifference] = []
@@ -89,44 +117,54 @@ def _difference(
     for row in _by_basis(invoice, correction, sheet, rows, by_key):
         if row.stored_usd != row.repriced_usd:
             lines[by_key[row.month.first_on, row.model_pk]].append(row)
+    more_krw = {line: _base_by_day(document, rates, own) for line, own in lines.items()}
     exact = [
-        sum((_base(document, rates, row) for row in own), Fraction(0))
-        / (1 - Fraction(document.margin_of(stated[line])))
-        for line, own in lines.items()
+        sum(by_day.values(), Fraction(0)) / (1 - Fraction(document.margin_of(stated[line])))
+        for line, by_day in more_krw.items()
     ]
-    billed = sum(line.amount_krw for line in by_key.values())
+    usage_lines = list(by_key.values())
+    billed = sum(line.amount_krw for line in usage_lines)
     corrected = round_won(document.exact_supply_krw + sum(exact, Fraction(0)), Rounding(document.rounding))
     gross = allocate(corrected - billed, exact) if sum(exact, Fraction(0)) else [0] * len(exact)
     by_line = dict(zip((line.pk for line in lines), gross, strict=True))
-    shares = _as_billed(invoice, document, list(by_key.values()), by_line)
+    amounts = [line.amount_krw + by_line.get(line.pk, 0) for line in usage_lines]
+    by_position = {line.position: by_day for line, by_day in more_krw.items()}
+    shares = _as_billed(invoice, document, usage_lines, amounts, by_position)
     return InvoiceDifference(
         invoice,
         tuple(
             LineDifference(
                 line,
-                exact_sum(row.stored_usd for row in own),
-                exact_sum(row.repriced_usd for row in own),
+                exact_sum(row.stored_usd for row in lines.get(line, ())),
+                exact_sum(row.repriced_usd for row in lines.get(line, ())),
                 share,
             )
-            for (line, own), share in zip(lines.items(), shares, strict=True)
+            for line, share in zip(usage_lines, shares, strict=True)
             if share
         ),
     )
 
 
 def _as_billed(
-    invoice: Invoice, document: InvoiceDocument, usage: list[InvoiceLine], gross_krw: dict[int, int]
+    invoice: Invoice,
+    document: InvoiceDocument,
+    usage: list[InvoiceLine],
+    corrected_krw: list[int],
+    more_krw: Mapping[int, Mapping[date | None, Fraction]],
 ) -> list[int]:
-    """What is left of each line's difference (by its key) when the invoice's own discounts are taken off the corrected won
-    and its monthly minimum is owed all the same.
+    """What each line differs by when the invoice's own discounts and credit are taken off the corrected won and its monthly
+    minimum is owed all the same. A discount or credit that a line needs less of is taken off the others.
     """
-    corrected = [line.amount_krw + gross_krw.get(line.pk, 0) for line in usage]
-    reductions = invoice_reductions(invoice, usage, corrected)
-    after = sum(corrected) - sum(one.amount_krw for one in reductions)
-    before = document.usage_krw - document.discount_krw
-    difference = max(after, document.minimum_krw) - max(before, document.minimum_krw)
-    won = list(gross_krw.values())
-    return allocate(difference, [Fraction(part) for part in won]) if sum(won) else won
+    reductions = invoice_reductions(invoice, usage, corrected_krw)
+    left = [won - sum(one.by_line_krw[at] for one in reductions) for at, won in enumerate(corrected_krw)]
+    short = max(document.minimum_krw - sum(left), 0)
+    for relief in invoice_reliefs(invoice, document, left_krw=left, more_krw=more_krw):
+        left = [won - taken for won, taken in zip(left, relief.by_line_krw, strict=True)]
+    moved = [
+        won - line.amount_krw + line.discount_krw + line.promotion_krw for won, line in zip(left, usage, strict=True)
+    ]
+    difference = sum(moved) + short - document.shortfall_krw
+    return allocate(difference, [Fraction(won) for won in moved]) if sum(moved) else moved
 
 
 def _by_basis(
@@ -160,6 +198,16 @@ def _by_basis(
                 repriced_usd=basis.of(event.repriced_usd, event.upstream_cost_usd),
                 day=event.day,
             )
+
+
+def _base_by_day(
+    document: InvoiceDocument, rates: dict[date | None, Fraction], rows: list[RepricedSum]
+) -> dict[date | None, Fraction]:
+    """Exact won before margin of what a line's usage costs more, by day."""
+    by_day: dict[date | None, Fraction] = defaultdict(Fraction)
+    for row in rows:
+        by_day[row.day] += _base(document, rates, row)
+    return by_day
 
 
 def _base(document: InvoiceDocument, rates: dict[date | None, Fraction], row: RepricedSum) -> Fraction:

@@ -6,6 +6,7 @@ the arithmetic that made the invoice. Steps before a rounding are exact fraction
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -24,10 +25,12 @@ from billing.models import (
 )
 from billing.selectors.bills import bases_by_day
 from billing.selectors.promotions import offer_of
-from billing.totals import CoveredUsage, RelievedDay, relieve
+from billing.totals import CoveredUsage, Relief, RelievedDay, relieve
 from catalog.money import Rounding, vat_won
 from usage.periods import BillingMonth
 from usage.selectors.sums import month_lines
+
+_AS_SOLD: Mapping[int, Mapping[date | None, Fraction]] = {}
 
 
 @dataclass(frozen=True)
@@ -245,39 +248,50 @@ def _promotion(
     invoice: Invoice, document: InvoiceDocument, stated: DocumentLine, credit: PromotionalCredit
 ) -> PromotionExplanation:
     lines = document.usage_lines
-    rows = invoice.lines.filter(promotional_credit__isnull=False).select_related("promotional_credit")
+    left_krw = [line.amount_krw - line.discount_krw for line in lines]
+    reliefs = invoice_reliefs(invoice, document, left_krw=left_krw)
+    at = next(place for place, one in enumerate(reliefs) if one.key == credit.pk)
+    left = [won - sum(one.by_line_krw[place] for one in reliefs[:at]) for place, won in enumerate(left_krw)]
+    parts = tuple(
+        RelievedLine(line, won, days) for line, won, days in zip(lines, left, reliefs[at].days, strict=True) if days
+    )
+    return PromotionExplanation(document, stated, credit, _before(invoice)[credit.pk], parts)
+
+
+def invoice_reliefs(
+    invoice: Invoice,
+    document: InvoiceDocument,
+    *,
+    left_krw: Sequence[int],
+    more_krw: Mapping[int, Mapping[date | None, Fraction]] = _AS_SOLD,
+) -> list[Relief]:
+    """What the credits on an invoice take off its usage lines, of which discounts left so many won.
+
+    `more_krw` is what days of lines (by position) would have come to beyond what they did, in exact won before margin.
+    """
     before = _before(invoice)
+    if not before:
+        return []
+    rows = invoice.lines.filter(promotional_credit__isnull=False).select_related("promotional_credit")
     offers = [
         replace(offer_of(row.promotional_credit), remaining_krw=before[row.promotional_credit.pk])
         for row in rows.order_by("position")
         if row.promotional_credit is not None
     ]
-    reliefs = relieve(_covered_usage(invoice, document), offers)
-    at = next(place for place, one in enumerate(reliefs) if one.key == credit.pk)
-    left = [
-        line.amount_krw - line.discount_krw - sum(one.by_line_krw[place] for one in reliefs[:at])
-        for place, line in enumerate(lines)
-    ]
-    parts = tuple(
-        RelievedLine(line, won, days) for line, won, days in zip(lines, left, reliefs[at].days, strict=True) if days
-    )
-    return PromotionExplanation(document, stated, credit, before[credit.pk], parts)
-
-
-def _covered_usage(invoice: Invoice, document: InvoiceDocument) -> list[CoveredUsage]:
-    """The usage lines as they were when credit was taken off them."""
     sums = {
         (str(one.month), one.model_id): one
         for one in month_lines(invoice.customer, BillingMonth(invoice.month.year, invoice.month.month))
     }
-    return [
-        CoveredUsage(
-            line.model_id,
-            line.amount_krw - line.discount_krw,
-            bases_by_day(sums[line.month, line.model_id].basis_usd_by_day(line.basis), document.exchange),
+    covered = []
+    for line, won in zip(document.usage_lines, left_krw, strict=True):
+        days = bases_by_day(sums[line.month, line.model_id].basis_usd_by_day(line.basis), document.exchange)
+        more = more_krw.get(line.position, {})
+        covered.append(
+            CoveredUsage(
+                line.model_id, max(won, 0), {day: Fraction(base) + more.get(day, 0) for day, base in days.items()}
+            )
         )
-        for line in document.usage_lines
-    ]
+    return relieve(covered, offers)
 
 
 def _before(invoice: Invoice) -> dict[int, int]:

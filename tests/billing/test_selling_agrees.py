@@ -23,7 +23,7 @@ from accounts.models import Customer, Membership, User
 from billing.audit import check_books
 from billing.documents import InvoiceDocument
 from billing.mail import invoice_email
-from billing.models import BillingDraft, Invoice
+from billing.models import BillingDraft, Invoice, PriceCorrection
 from billing.pdf import invoice_html, render_invoice
 from billing.selectors.bills import month_bill
 from billing.selectors.corrections import correction_differences
@@ -224,6 +224,66 @@ def test_a_corrected_price_gives_back_what_the_terms_leave(gaon: Customer, minim
     assert [(note.supply_krw, note.vat_krw) for note in notes] == (
         [(-difference, -difference // 10)] if difference else []
     )
+    assert [result.violations for result in check_books() if result.violations] == []
+
+
+def typo(model: str, prompt: str, *, actor: str = "minji") -> PriceCorrection:
+    """What a price of acme's should have been per token, as somebody proposes it."""
+    return propose_correction(
+        price=Price.objects.get(model__model_id=model),
+        components={"prompt": prompt, "completion": "0"},
+        reason="typo",
+        actor=actor,
+        now=LATER,
+    )
+
+
+def test_a_discount_of_won_that_a_corrected_line_needs_less_of_is_taken_off_the_others(gaon: Customer) -> None:
+    """Usage of 10,000 and 10,000 less 15,000 is 5,000; with the first at a tenth, 11,000 less 11,000: all 5,000 come back,
+    though the first line was billed 2,500 only.
+    """
+    cut(gaon, won=15_000)
+    spend(gaon, 10_000)
+    spend(gaon, 10_000, model="acme/cent")
+    assert amounts(billed(gaon)) == (5_000, 500, 5_500)
+    made = typo("acme/dollar", "0.0000001")
+    [difference] = correction_differences(made)
+    assert [(one.line.model_name, one.difference_krw) for one in difference.lines] == [
+        ("acme/cent", -2_500),
+        ("acme/dollar", -2_500),
+    ]
+    [note] = approve_correction(correction=made, actor="jun", now=LATER)
+    assert (note.supply_krw, note.vat_krw, note.total_krw) == (5_000, 500, 5_500)
+    assert [result.violations for result in check_books() if result.violations] == []
+
+
+def test_credit_that_a_corrected_line_needs_less_of_pays_for_the_others(gaon: Customer) -> None:
+    """Usage of 800 and 800, of which credit pays the 500 of the earlier day: 1,100. With the first at half its price the
+    credit pays its 400 and 100 of the second: 700, so 400 come back.
+    """
+    grant(gaon, 500)
+    spend(gaon, 800, at="2026-10-05T12:00:00+09:00")
+    spend(gaon, 800, model="acme/cent", at="2026-10-06T12:00:00+09:00")
+    assert amounts(billed(gaon)) == (1_100, 110, 1_210)
+    made = typo("acme/dollar", "0.0000005")
+    [difference] = correction_differences(made)
+    assert [(one.line.model_name, one.difference_krw) for one in difference.lines] == [
+        ("acme/cent", -100),
+        ("acme/dollar", -300),
+    ]
+    [note] = approve_correction(correction=made, actor="jun", now=LATER)
+    assert (note.supply_krw, note.vat_krw) == (400, 40)
+    assert [result.violations for result in check_books() if result.violations] == []
+
+
+def test_the_same_mistake_is_given_back_once(gaon: Customer) -> None:
+    """Two people propose the same correction and both are approved; a third goes further and gives only what is new."""
+    spend(gaon, 10_000)
+    billed(gaon)
+    twice = [typo("acme/dollar", "0.0000009"), typo("acme/dollar", "0.0000009", actor="jun")]
+    further, back = typo("acme/dollar", "0.0000007"), typo("acme/dollar", "0.0000008")
+    approved = [approve_correction(correction=one, actor="sua", now=LATER) for one in (*twice, further, back)]
+    assert [[note.supply_krw for note in notes] for notes in approved] == [[1_000], [], [2_000], []]
     assert [result.violations for result in check_books() if result.violations] == []
 
 
