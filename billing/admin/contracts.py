@@ -20,6 +20,7 @@ from accounts.admin import (
     ServiceAddAdmin,
 )
 from accounts.models import Customer
+from billing.admin.terms import TermAdmin
 from billing.formatting import percent_text
 from billing.margins import Basis
 from billing.models import ExchangeRate, HolidayOverride, MarginRule
@@ -136,7 +137,7 @@ class MarginForm(OperationForm):
 
 
 @admin.register(MarginRule)
-class MarginRuleAdmin(ServiceAddAdmin):
+class MarginRuleAdmin(TermAdmin):
     add_form = MarginForm
     add_note = _(
         "The rules in force on a month's last day hold for the whole month. The most specific one wins: a customer's own "

@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, ReasonForm, ServiceAddAdmin
+from accounts.admin import CustomerFilter, DateInput, ReasonForm
 from accounts.models import Customer
 from billing.admin.asking import WonField
 from billing.admin.contracts import PlainDecimalField, first_of_month
 from billing.admin.ending import end_operation
+from billing.admin.terms import TermAdmin
 from billing.formatting import percent_text, won
 from billing.models import Discount
 from billing.services.discounting import add_discount, end_discount
@@ -71,7 +72,7 @@ class DiscountForm(ReasonForm):
 
 
 @admin.register(Discount)
-class DiscountAdmin(ServiceAddAdmin):
+class DiscountAdmin(TermAdmin):
     add_form = DiscountForm
     add_note = gettext_lazy(
         "A discount stands on the invoice as a line of its own and reduces supply and VAT. Shares are all of the usage "

@@ -10,11 +10,12 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, ReasonForm, ServiceAddAdmin
+from accounts.admin import CustomerFilter, DateInput, ReasonForm
 from accounts.models import Customer
 from billing.admin.asking import WonField
 from billing.admin.contracts import first_of_month
 from billing.admin.ending import end_operation
+from billing.admin.terms import TermAdmin
 from billing.models import MonthlyMinimum
 from billing.services.minimums import end_minimum, set_minimum
 
@@ -50,7 +51,7 @@ class MinimumForm(ReasonForm):
 
 
 @admin.register(MonthlyMinimum)
-class MonthlyMinimumAdmin(ServiceAddAdmin):
+class MonthlyMinimumAdmin(TermAdmin):
     add_form = MinimumForm
     add_note = gettext_lazy(
         "What a month is short of it after discounts stands on the invoice as a line of its own. Promotional credit pays "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -12,10 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, Operation, ReadOnlyInline, ReasonForm, ServiceAddAdmin
+from accounts.admin import CustomerFilter, DateInput, Operation, ReadOnlyInline, ReasonForm
 from accounts.models import Customer
 from billing.admin.asking import PartForm, WonField
 from billing.admin.contracts import today
+from billing.admin.terms import TermAdmin
 from billing.formatting import won
 from billing.models import PromotionalCredit, PromotionalCreditMove
 from billing.services.granting import grant_credit, void_credit
@@ -77,7 +79,7 @@ class MoveInline(ReadOnlyInline):
 
 
 @admin.register(PromotionalCredit)
-class PromotionalCreditAdmin(ServiceAddAdmin):
+class PromotionalCreditAdmin(TermAdmin):
     add_form = GrantForm
     add_note = gettext_lazy("Free credit stands on the invoice as a line of its own and reduces supply and VAT.")
     list_display = (
@@ -106,6 +108,9 @@ class PromotionalCreditAdmin(ServiceAddAdmin):
 
     def add_row(self, answers: dict[str, Any], actor: str) -> PromotionalCredit:
         return grant_credit(**answers, actor=actor, now=timezone.now())
+
+    def days(self, row: PromotionalCredit) -> tuple[date, date | None]:
+        return row.valid_from, row.expires_on
 
     @admin.display(description=gettext_lazy("left (KRW)"))
     def remaining(self, row: PromotionalCredit) -> str:

@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm, ServiceAddAdmin
+from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm
 from accounts.models import Customer
 from billing.admin.contracts import first_of_month
+from billing.admin.terms import TermAdmin
 from billing.models import ZeroRating
 from billing.services.zero_rating import record_zero_rating, withdraw_zero_rating
 
@@ -73,7 +74,7 @@ def _withdraw(zero_rating: ZeroRating, answers: dict[str, Any], actor: str) -> s
 
 
 @admin.register(ZeroRating)
-class ZeroRatingAdmin(ServiceAddAdmin):
+class ZeroRatingAdmin(TermAdmin):
     add_form = ZeroRatingForm
     add_note = gettext_lazy(
         "Invoices of these months carry no VAT and get a zero-rated tax invoice (영세율). Without such evidence VAT is "

@@ -22,16 +22,26 @@ _TYPED = {
     "expires_on": "expires",
     "amount_krw": "amount",
     "models": "model",
+    "received_at": "at",
+    "received_usd": "amount",
+    "amendment_code": "code",
 }
+#: A day of an earlier year is a slip of the finger, as a month is.
+_FIRST_YEAR = 2000
+_MOST_ACTOR = 200
 
 
 def read_day(text: str, *, field: str) -> date:
-    """A calendar day written YYYY-MM-DD; InvalidInput naming the field otherwise."""
+    """A calendar day from 2000 on, written YYYY-MM-DD; InvalidInput naming the field otherwise."""
     if _DAY.fullmatch(text):
         try:
-            return date.fromisoformat(text)
+            day = date.fromisoformat(text)
         except ValueError:
             pass
+        else:
+            if day.year < _FIRST_YEAR:
+                raise InvalidInput(f"{field}: a day from {_FIRST_YEAR} on, not {text}", field=field)
+            return day
     raise InvalidInput(f"{field}: not a day written as YYYY-MM-DD: {text[:40]!r}", field=field)
 
 
@@ -49,6 +59,14 @@ def read_decimal(text: str, *, field: str) -> Decimal:
         return parse_decimal(text, field=field)
     except ValueError as error:
         raise InvalidInput(str(error), field=field) from None
+
+
+def read_actor(text: str) -> str:
+    """Who does it, as the audit trail keeps it: 1 to 200 characters; InvalidInput naming `actor` otherwise."""
+    actor = text.strip()
+    if not actor or len(actor) > _MOST_ACTOR:
+        raise InvalidInput(f"actor: who does it, 1 to {_MOST_ACTOR} characters", field="actor")
+    return actor
 
 
 def named_provider(slug: str) -> Provider:

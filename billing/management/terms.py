@@ -1,13 +1,19 @@
-"""Terms of a contract as commands take and print them: discounts, monthly minimums, evidence for zero-rated VAT."""
+"""Terms of a contract as commands take and print them: margins, discounts, monthly minimums, evidence for zero-rated VAT,
+promotional credit.
+"""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from accounts.models import Customer
 from billing.formatting import percent_text
-from billing.models import Discount, MonthlyMinimum, ZeroRating
+from billing.models import Discount, MarginRule, MonthlyMinimum, PromotionalCredit, ZeroRating
+from billing.selectors.terms import billed_before
 from catalog.money import decimal_text
 
 
@@ -24,6 +30,67 @@ def add_end_arguments(parser: ArgumentParser, *, end: str) -> None:
     parser.add_argument("term", type=int, metavar="ID", help="as contract_terms prints it")
     parser.add_argument("--to", dest="end_on", required=True, metavar="DATE", help=f"YYYY-MM-DD, {end}")
     parser.add_argument("--reason", required=True, help="why; the audit trail keeps it")
+
+
+def tell_billed_before(
+    tell: Callable[[str], None], customer: Customer, *, first_on: date, last_on: date | None
+) -> None:
+    """Say which invoices a new term of those days comes too late for."""
+    for invoice in billed_before(customer, first_on=first_on, last_on=last_on):
+        tell(
+            f"{invoice.number} of {invoice.month:%Y-%m} was issued before and stays as it is: "
+            "if this is to hold for it, void it and issue it anew, or credit the difference"
+        )
+
+
+def tell_late_term(
+    tell: Callable[[str], None], customer: Customer, row: Discount | MarginRule | MonthlyMinimum | ZeroRating
+) -> None:
+    """The same of a term that holds before another day."""
+    last_on = None if row.effective_to is None else row.effective_to - timedelta(days=1)
+    tell_billed_before(tell, customer, first_on=row.effective_from, last_on=last_on)
+
+
+def margin_dict(row: MarginRule) -> dict[str, Any]:
+    """A customer's own margin rule as JSON; the margin is decimal text."""
+    return {
+        "id": row.pk,
+        "margin": decimal_text(row.margin),
+        "basis": row.basis,
+        "provider": row.provider.slug if row.provider else None,
+        "family": row.family or None,
+        "model": row.model.model_id if row.model else None,
+        "effective_from": row.effective_from.isoformat(),
+        "effective_to": row.effective_to.isoformat() if row.effective_to else None,
+    }
+
+
+def credit_dict(row: PromotionalCredit) -> dict[str, Any]:
+    """Promotional credit as JSON, with what is left of it."""
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "amount_krw": row.amount_krw,
+        "remaining_krw": row.remaining_krw,
+        "models": row.models_covered,
+        "priority": row.priority,
+        "valid_from": row.valid_from.isoformat(),
+        "expires_on": row.expires_on.isoformat(),
+    }
+
+
+def margin_line(said: dict[str, Any], customer: str) -> str:
+    """A margin rule's dict in one line."""
+    about = said["provider"] or said["family"] or said["model"] or "every model"
+    return f"margin {said['id']}: {customer}, {said['margin']} on {said['basis']}, {about}, {_days_text(said)}"
+
+
+def credit_line(said: dict[str, Any], customer: str) -> str:
+    """The dict of promotional credit in one line."""
+    return (
+        f"credit {said['id']}: {customer}, {said['name']}, {said['remaining_krw']:,} of {said['amount_krw']:,} won left, "
+        f"usage of {said['valid_from']} to {said['expires_on']}, {', '.join(said['models'] or ['every model'])}"
+    )
 
 
 def discount_dict(row: Discount) -> dict[str, Any]:

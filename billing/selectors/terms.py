@@ -12,29 +12,52 @@ from django.db.models.functions import Greatest
 from accounts.errors import InvalidInput
 from accounts.models import Customer
 from billing.errors import UnknownModel
-from billing.models import Discount, MonthlyMinimum, ZeroRating
+from billing.models import Discount, Invoice, MarginRule, MonthlyMinimum, PromotionalCredit, ZeroRating
 from catalog.selectors import find_model
 from usage.periods import BillingMonth
 
 
 @dataclass(frozen=True, slots=True)
 class ContractTerms:
-    """What a customer's contract takes off and adds, each kind the earliest first."""
+    """At which margins of its own a customer's usage sells, what its contract takes off and adds, and credit that it has
+    left; each kind the earliest first.
+    """
+
+    margins: tuple[MarginRule, ...]
 
     discounts: tuple[Discount, ...]
     minimums: tuple[MonthlyMinimum, ...]
     zero_ratings: tuple[ZeroRating, ...]
+    credits: tuple[PromotionalCredit, ...]
 
 
 def contract_terms(customer: Customer, *, since: date) -> ContractTerms:
     """The terms of a customer that hold on that day or later; what was taken back before it began never holds."""
     holds = Q(effective_to__isnull=True) | Q(effective_to__gt=Greatest(F("effective_from"), since))
     order = ("effective_from", "pk")
+    left = Q(amount_krw__gt=F("used_krw") + F("expired_krw") + F("voided_krw"), expires_on__gte=since)
+    margins = customer.margin_rules.filter(holds).select_related("provider", "model")
     return ContractTerms(
+        margins=tuple(margins.order_by(*order)),
         discounts=tuple(customer.discounts.filter(holds).select_related("provider").order_by(*order)),
         minimums=tuple(customer.minimums.filter(holds).order_by(*order)),
         zero_ratings=tuple(customer.zero_ratings.filter(holds).order_by(*order)),
+        credits=tuple(PromotionalCredit.objects.filter(left, customer=customer).order_by("valid_from", "pk")),
     )
+
+
+def billed_before(customer: Customer, *, first_on: date, last_on: date | None) -> list[Invoice]:
+    """The invoices in force of the months of these days (None: and all later ones): a term that is agreed on now comes too
+    late for them, for what was billed stays.
+    """
+    invoices = Invoice.objects.filter(
+        customer=customer,
+        status__in=(Invoice.Status.ISSUED, Invoice.Status.PAID),
+        month__gte=first_on.replace(day=1),
+    )
+    if last_on is not None:
+        invoices = invoices.filter(month__lte=last_on)
+    return list(invoices.order_by("month"))
 
 
 def discounts_of(customer_ids: Collection[int]) -> dict[int, list[Discount]]:

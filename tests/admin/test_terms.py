@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import Discount, MonthlyMinimum
+from billing.models import Discount, Invoice, MonthlyMinimum
 from tests.admin.house import House
 
 pytestmark = pytest.mark.django_db
@@ -31,3 +31,23 @@ def test_a_term_is_ended_once_with_a_reason(root: Client, house: House, term: An
     assert end not in done.content.decode()
     row.refresh_from_db()
     assert row.effective_to == date(2027, 1, 1)
+
+
+def test_a_term_that_comes_too_late_for_an_invoice_says_so(root: Client, house: House) -> None:
+    """October of the house is billed: a discount from October on is too late for it, one from November on is not."""
+    invoice = Invoice.objects.exclude(status="void").order_by("month").last()
+    assert invoice is not None
+    answers = {
+        "customer": invoice.customer_id,
+        "name": "x",
+        "amount_krw": "1",
+        "provider": "",
+        "models": "",
+        "reason": "x",
+    }
+    late = f"{invoice.number} of {invoice.month:%Y-%m} was issued before and stays as it is."
+    add = reverse("admin:billing_discount_add")
+    first = invoice.month.isoformat()
+    assert late in root.post(add, answers | {"effective_from": first, "name": "late"}, follow=True).content.decode()
+    following = root.post(add, answers | {"effective_from": "2027-01-01"}, follow=True).content.decode()
+    assert ("Added" in following, late in following) == (True, False)

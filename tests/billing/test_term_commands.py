@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import AuditEntry, Customer
-from billing.models import Discount, Invoice, MonthlyMinimum, ZeroRating
+from billing.models import Discount, Invoice, MarginRule, MonthlyMinimum, ZeroRating
 from tests.billing.commands import run
-from tests.billing.money import amounts, billed, broken_checks, plain_house, spend
+from tests.billing.money import amounts, billed, broken_checks, plain_house, prepay, spend
 from tests.billing.month import LATER, NOVEMBER, close, tenant
 
 pytestmark = pytest.mark.django_db
@@ -199,9 +199,12 @@ def test_the_terms_that_hold_in_a_month_or_later(gaon: Customer) -> None:
     assert done("contract_terms", "gaon") == {
         "customer": "gaon",
         "month": "2026-09",
+        "margins": [],
         "discounts": [until, later],
         "minimums": [minimum],
         "zero_ratings": [evidence],
+        "credits": [],
+        "prepaid_krw": 0,
     }
     november = done("contract_terms", "gaon", "--month", "2026-11")
     assert (november["discounts"], november["minimums"]) == ([later], [minimum])
@@ -213,6 +216,82 @@ def test_the_terms_that_hold_in_a_month_or_later(gaon: Customer) -> None:
         f"zero rating {evidence['id']}: gaon, 부가가치세법 제24조 시행령 제33조 제2항 제1호, 외화입금증명서, 계약철 12 "
         "(SHA-256 abababababab), accepted by 세무사 김하나, from 2026-10-01 until it is ended",
     ]
+
+
+def test_margins_credit_and_what_is_prepaid_are_terms_too(gaon: Customer) -> None:
+    """Of the customer, not of the house or of others; margins that ended and credit that is gone are left out."""
+    tenant("other")
+    start = ("set_margin", "0.1", "--from", "2026-09-01")
+    done(*start, "--customer", "other")
+    done(*start, "--customer", "gaon", "--model", "acme/dollar", "--basis", "higher")
+    done("set_margin", "0.2", "--from", "2026-10-16", "--customer", "gaon", "--model", "acme/dollar")
+    days = ("--from", "2026-10-01", "--expires", "2026-10-31", *WHY)
+    used = done("grant_credit", "gaon", "300", *days)["id"]
+    left = done("grant_credit", "gaon", "5000", *days, "--model", "acme/cent", "--priority", "2")["id"]
+    done("void_credit", str(used), *WHY)
+    prepay(gaon, 20_000, at=datetime(2026, 9, 19, tzinfo=UTC))
+    rule = MarginRule.objects.get(customer=gaon, effective_to=None)
+    found = done("contract_terms", "gaon", "--month", "2026-11")
+    assert (found["credits"], found["prepaid_krw"]) == ([], 20_000)
+    found = done("contract_terms", "gaon", "--month", "2026-10")
+    assert [(one["margin"], one["effective_to"]) for one in found["margins"]] == [("0.1", "2026-10-16"), ("0.2", None)]
+    assert found["margins"][1] == {
+        "id": rule.pk,
+        "margin": "0.2",
+        "basis": "higher",
+        "provider": None,
+        "family": None,
+        "model": "acme/dollar",
+        "effective_from": "2026-10-16",
+        "effective_to": None,
+    }
+    assert found["credits"] == [
+        {
+            "id": left,
+            "name": "첫 달 무료",
+            "amount_krw": 5000,
+            "remaining_krw": 5000,
+            "models": ["acme/cent"],
+            "priority": 2,
+            "valid_from": "2026-10-01",
+            "expires_on": "2026-10-31",
+        }
+    ]
+    assert printed("contract_terms", "gaon").splitlines()[1:] == [
+        f"margin {rule.pk}: gaon, 0.2 on higher, acme/dollar, from 2026-10-16 until it is ended",
+        f"credit {left}: gaon, 첫 달 무료, 5,000 of 5,000 won left, usage of 2026-10-01 to 2026-10-31, acme/cent",
+        "prepaid: gaon, 20,000 won left",
+    ]
+
+
+def warned(name: str, *arguments: str) -> list[str]:
+    """What a command says beside its answer."""
+    errors = io.StringIO()
+    call_command(name, *arguments, stdout=io.StringIO(), stderr=errors)
+    return errors.getvalue().splitlines()
+
+
+def test_whoever_agrees_too_late_for_a_billed_month_is_told(gaon: Customer) -> None:
+    """October is billed: what begins in it or before reaches it no more, what begins later or ended before never would."""
+    spend(gaon, 1_000)
+    number = billed(gaon).number
+    late = [
+        f"{number} of 2026-10 was issued before and stays as it is: "
+        "if this is to hold for it, void it and issue it anew, or credit the difference"
+    ]
+    share = ("add_discount", "gaon", "--share", "0.1", "--name", "x", *WHY)
+    assert warned(*share, "--from", "2026-10-01", "--to", "2026-12-01") == late
+    assert warned(*share, "--from", "2026-09-01", "--to", "2026-10-01") == []
+    assert warned(*share, "--from", "2026-11-01") == []
+    assert warned("set_minimum", "gaon", "1", "--from", "2026-10-31", *WHY) == late
+    assert warned("record_zero_rating", "gaon", *EVIDENCE, *OCTOBER) == late
+    assert warned("grant_credit", "gaon", "1", "--from", "2026-10-31", "--expires", "2026-12-31", *WHY) == late
+    assert warned("grant_credit", "gaon", "1", "--from", "2026-11-01", "--expires", "2026-12-31", *WHY) == []
+    assert warned("set_margin", "0.1", "--from", "2026-10-20", "--customer", "gaon") == late
+    assert warned("set_margin", "0.1", "--from", "2026-11-01", "--customer", "gaon") == []
+    assert warned("set_margin", "0.1", "--from", "2026-10-20") == []
+    tenant("other")
+    assert warned("add_discount", "other", "--amount", "1", "--name", "x", *OCTOBER) == []
 
 
 def test_what_a_person_reads(gaon: Customer) -> None:
@@ -235,6 +314,7 @@ def test_what_a_person_reads(gaon: Customer) -> None:
 
 # -- Refusals ----------------------------------------------------------------------------------------------------------
 FIRST = "so this is the first of one"
+LISTED = "contract_terms prints a customer's"
 
 
 @pytest.mark.parametrize(
@@ -263,6 +343,10 @@ FIRST = "so this is the first of one"
          f"to: a discount holds for whole months, {FIRST}"),
         (("gaon", "--amount", "1", "--to", "2026-10-01"), "invalid_input", "to",
          "to: after the day on which it begins"),
+        (("gaon", "--amount", "1", "--provider", ""), "not_found", "provider", "there is no provider ''"),
+        (("gaon", "--amount", "1", "--to", ""), "invalid_input", "to", "to: not a day written as YYYY-MM-DD: ''"),
+        (("gaon", "--amount", "1", "--from", "0001-01-01"), "invalid_input", "from",
+         "from: a day from 2000 on, not 0001-01-01"),
         (("gaon", "--amount", "1", "--to", "soon"), "invalid_input", "to", "to: not a day written as YYYY-MM-DD: 'soon'"),
     ],
 )  # fmt: skip
@@ -364,12 +448,23 @@ def test_evidence_is_refused_by_the_option_that_is_wrong(
     assert ZeroRating.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "field"),
+    [("--customer", "customer"), ("--provider", "provider"), ("--family", "family"), ("--model", "model")],
+)
+def test_an_empty_option_never_means_everybody_or_everything(gaon: Customer, option: str, field: str) -> None:
+    """A script's variable was empty."""
+    before = MarginRule.objects.count()
+    assert refused("set_margin", "0.05", "--from", "2026-12-01", option, "")[1] == field
+    assert MarginRule.objects.count() == before
+
+
 @pytest.mark.parametrize("pk", ["999", "1" + "0" * 30])
 def test_what_is_not_there_can_not_be_ended(pk: str, db: None) -> None:
     end = ("--to", "2026-11-01", *WHY)
-    assert refused("end_discount", pk, *end) == ("not_found", "id", f"there is no discount {pk}")
-    assert refused("end_minimum", pk, *end) == ("not_found", "id", f"there is no monthly minimum {pk}")
-    assert refused("withdraw_zero_rating", pk, *WHY) == ("not_found", "id", f"there is no zero rating {pk}")
+    assert refused("end_discount", pk, *end) == ("not_found", "id", f"there is no discount {pk}; {LISTED}")
+    assert refused("end_minimum", pk, *end) == ("not_found", "id", f"there is no monthly minimum {pk}; {LISTED}")
+    assert refused("withdraw_zero_rating", pk, *WHY) == ("not_found", "id", f"there is no zero rating {pk}; {LISTED}")
 
 
 def test_text_in_another_encoding_is_refused(gaon: Customer) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from billing.management.arguments import named_provider, naming_options, read_day, read_decimal
-from billing.management.terms import add_term_arguments, discount_dict, discount_line
+from billing.management.terms import add_term_arguments, discount_dict, discount_line, tell_late_term
 from billing.services.discounting import add_discount
 
 ACTOR = "command add_discount"
@@ -56,14 +56,15 @@ class Command(JsonCommand):
                 name=name,
                 share=None if share is None else read_decimal(share, field="share"),
                 amount_krw=amount,
-                provider=named_provider(provider) if provider else None,
+                provider=named_provider(provider) if provider is not None else None,
                 models=model,
                 effective_from=read_day(first_on, field="from"),
-                effective_to=read_day(end_on, field="to") if end_on else None,
+                effective_to=read_day(end_on, field="to") if end_on is not None else None,
                 reason=reason,
                 actor=ACTOR,
                 now=timezone.now(),
             )
+        tell_late_term(self.progress, discount.customer, discount)
         return discount_dict(discount)
 
     def show(self, answer: dict[str, Any]) -> None:

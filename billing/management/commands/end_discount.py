@@ -28,7 +28,7 @@ class Command(JsonCommand):
     def run(self, term: int, end_on: str, reason: str, **_: Any) -> dict[str, Any]:
         row = Discount.objects.select_related("customer", "provider").filter(pk=term).first()
         if row is None:
-            raise NotFound(f"there is no discount {term}", field="id")
+            raise NotFound(f"there is no discount {term}; contract_terms prints a customer's", field="id")
         with naming_options():
             end_discount(discount=row, effective_to=read_day(end_on, field="to"), reason=reason, actor=ACTOR)
         return discount_dict(row)

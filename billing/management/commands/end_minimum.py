@@ -28,7 +28,7 @@ class Command(JsonCommand):
     def run(self, term: int, end_on: str, reason: str, **_: Any) -> dict[str, Any]:
         row = MonthlyMinimum.objects.select_related("customer").filter(pk=term).first()
         if row is None:
-            raise NotFound(f"there is no monthly minimum {term}", field="id")
+            raise NotFound(f"there is no monthly minimum {term}; contract_terms prints a customer's", field="id")
         with naming_options():
             end_minimum(minimum=row, effective_to=read_day(end_on, field="to"), reason=reason, actor=ACTOR)
         return minimum_dict(row)

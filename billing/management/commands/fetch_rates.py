@@ -33,8 +33,8 @@ class Command(JsonCommand):
 
     def run(self, first_on: str | None, last_on: str | None, **_: Any) -> dict[str, Any]:
         now = timezone.now()
-        last = read_day(last_on, field="to") if last_on else now.astimezone(KST).date()
-        first = read_day(first_on, field="from") if first_on else last - timedelta(days=DEFAULT_DAYS)
+        last = now.astimezone(KST).date() if last_on is None else read_day(last_on, field="to")
+        first = last - timedelta(days=DEFAULT_DAYS) if first_on is None else read_day(first_on, field="from")
         client = EximbankClient.from_settings()
         report = fetch_rates(first=first, last=last, client=client, actor=ACTOR, now=now)
         return {

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from billing.management.arguments import naming_options, read_day
+from billing.management.terms import tell_billed_before
 from billing.services.granting import grant_credit
 from usage.periods import KST
 
@@ -51,7 +52,7 @@ class Command(JsonCommand):
                 customer=customer_by_slug(customer),
                 name=name,
                 amount_krw=amount,
-                valid_from=read_day(first_on, field="from") if first_on else now.astimezone(KST).date(),
+                valid_from=now.astimezone(KST).date() if first_on is None else read_day(first_on, field="from"),
                 expires_on=read_day(expires, field="expires"),
                 models=model,
                 priority=priority,
@@ -59,6 +60,7 @@ class Command(JsonCommand):
                 actor=ACTOR,
                 now=now,
             )
+        tell_billed_before(self.progress, credit.customer, first_on=credit.valid_from, last_on=credit.expires_on)
         return {
             "id": credit.pk,
             "customer": customer,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from billing.management.arguments import naming_options, read_day
-from billing.management.terms import add_term_arguments, zero_rating_dict, zero_rating_line
+from billing.management.terms import add_term_arguments, tell_late_term, zero_rating_dict, zero_rating_line
 from billing.models import ZeroRating
 from billing.services.zero_rating import record_zero_rating
 
@@ -61,11 +61,12 @@ class Command(JsonCommand):
                 sha256=sha256,
                 accepted_by=accepted_by,
                 effective_from=read_day(first_on, field="from"),
-                effective_to=read_day(end_on, field="to") if end_on else None,
+                effective_to=read_day(end_on, field="to") if end_on is not None else None,
                 reason=reason,
                 actor=ACTOR,
                 now=timezone.now(),
             )
+        tell_late_term(self.progress, made.customer, made)
         return zero_rating_dict(made)
 
     def show(self, answer: dict[str, Any]) -> None:

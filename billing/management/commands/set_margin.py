@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from datetime import date
 from typing import Any
 
 from django.utils import timezone
 
-from accounts.errors import NotFound
+from accounts.errors import InvalidInput, NotFound
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from billing.management.arguments import named_provider, naming_options, read_day, read_decimal
+from billing.management.terms import tell_late_term
 from billing.margins import Basis
 from billing.services.margins import set_margin
 from catalog.models import Model
@@ -24,7 +26,8 @@ ACTOR = "command set_margin"
 class Command(JsonCommand):
     help = (
         "Set the margin (0.15 is 15 % of the selling price), from a day on: for everybody or one customer, and for "
-        "everything or one provider, family of models or model. The most specific rule wins, a customer's own first. "
+        "everything or one provider, family of models or model. The most specific rule wins, a customer's own first; the "
+        "rules in force on a month's last day hold for the whole month. "
         "Example: set_margin 0.10 --customer gaon --from 2026-12-01"
     )
 
@@ -47,15 +50,17 @@ class Command(JsonCommand):
     def run(self, margin: str, customer: str | None, first_on: str | None, **options: Any) -> dict[str, Any]:
         with naming_options():
             rule = set_margin(
-                customer=customer_by_slug(customer) if customer else None,
+                customer=None if customer is None else customer_by_slug(customer),
                 margin=read_decimal(margin, field="margin"),
-                provider=named_provider(options["provider"]) if options["provider"] else None,
-                family=options["family"] or "",
-                model=_model(options["model"]) if options["model"] else None,
+                provider=None if options["provider"] is None else named_provider(options["provider"]),
+                family=_family(options["family"]),
+                model=None if options["model"] is None else _model(options["model"]),
                 basis=Basis(options["basis"]) if options["basis"] else None,
-                effective_from=read_day(first_on, field="from") if first_on else timezone.now().astimezone(KST).date(),
+                effective_from=_today() if first_on is None else read_day(first_on, field="from"),
                 actor=ACTOR,
             )
+        if rule.customer is not None:
+            tell_late_term(self.progress, rule.customer, rule)
         return {
             "id": rule.pk,
             "customer": customer,
@@ -75,6 +80,17 @@ class Command(JsonCommand):
             f"margin {answer['margin']} on {answer['basis']} for {whose}{f', {about}' if about else ''} "
             f"from {answer['effective_from']}"
         )
+
+
+def _today() -> date:
+    return timezone.now().astimezone(KST).date()
+
+
+def _family(prefix: str | None) -> str:
+    """A family that is asked for is never all of them: the service takes no text for everything."""
+    if prefix is not None and not prefix.strip():
+        raise InvalidInput("family: how the ids of its models begin, such as anthropic/claude-", field="family")
+    return prefix or ""
 
 
 def _model(name: str) -> Model:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
 from billing.management.arguments import naming_options, read_day
-from billing.management.terms import add_term_arguments, minimum_dict, minimum_line
+from billing.management.terms import add_term_arguments, minimum_dict, minimum_line, tell_late_term
 from billing.services.minimums import set_minimum
 
 ACTOR = "command set_minimum"
@@ -47,11 +47,12 @@ class Command(JsonCommand):
                 amount_krw=amount,
                 applies_without_usage=not only_with_usage,
                 effective_from=read_day(first_on, field="from"),
-                effective_to=read_day(end_on, field="to") if end_on else None,
+                effective_to=read_day(end_on, field="to") if end_on is not None else None,
                 reason=reason,
                 actor=ACTOR,
                 now=timezone.now(),
             )
+        tell_late_term(self.progress, minimum.customer, minimum)
         return minimum_dict(minimum)
 
     def show(self, answer: dict[str, Any]) -> None:

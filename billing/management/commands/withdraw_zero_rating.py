@@ -30,7 +30,7 @@ class Command(JsonCommand):
     def run(self, term: int, reason: str, **_: Any) -> dict[str, Any]:
         row = ZeroRating.objects.select_related("customer").filter(pk=term).first()
         if row is None:
-            raise NotFound(f"there is no zero rating {term}", field="id")
+            raise NotFound(f"there is no zero rating {term}; contract_terms prints a customer's", field="id")
         withdraw_zero_rating(zero_rating=row, reason=reason, actor=ACTOR, now=timezone.now())
         return zero_rating_dict(row)
 
