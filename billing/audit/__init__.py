@@ -182,7 +182,9 @@ def _events_on_lines() -> Iterator[str | None]:
                 # Voided with a reason that ends the matter (contract cancelled, billed twice), not to be issued anew.
                 yield None
             elif status == "closed" and outcome == "invoiced":
-                if used != billed or cost != line_cost:
+                if number is None:
+                    yield f"{where}: {used} events on USD {cost} are on no invoice in force: issue the void one anew"
+                elif used != billed or cost != line_cost:
                     yield f"{where}: {used} events on USD {cost}, invoice {number} says {billed} on {line_cost}"
                 else:
                     yield None if is_sold else f"{where}: invoice {number} sells another amount than its basis comes to"

@@ -65,7 +65,8 @@ def approve_correction(*, correction: PriceCorrection, actor: str, now: datetime
     """
     correction = PriceCorrection.objects.select_for_update().select_related("price").get(pk=correction.pk)
     _require_open(correction)
-    if actor == correction.proposed_by:
+    # E-mail addresses are compared without case.
+    if actor.casefold() == correction.proposed_by.casefold():
         raise SamePerson(f"{actor} proposed this correction: somebody else has to approve it", field="actor")
     notes = [note for each in correction_differences(correction) if (note := _credit(each, correction, actor, now))]
     _decide(correction, PriceCorrection.Status.APPROVED, actor, now)

@@ -151,7 +151,7 @@ def reissue_invoice(*, invoice: Invoice, actor: str, now: datetime) -> Invoice:
     if Invoice.objects.filter(customer=customer, month=invoice.month).exclude(status=Invoice.Status.VOID).exists():
         raise NotCreditable(f"{month} is billed to {customer.slug} again already", field="invoice")
     bill = month_bill(customer, month)
-    if bill is None:
+    if bill is None or bill.is_nothing:
         raise NothingToBill(f"{month} comes to nothing for {customer.slug}", field="invoice")
     made = issue_invoice(
         customer=customer,
@@ -175,6 +175,8 @@ def _lines(invoice: Invoice, amounts_krw: Mapping[int, int]) -> list[tuple[Invoi
         if line is None:
             raise NotCreditable(f"{invoice.number} has no line {position}", field=f"lines.{position}")
         left = creditable_krw(line)
+        if left <= 0:
+            raise NotCreditable(f"line {position}: nothing of it is left to credit", field=f"lines.{position}")
         if not 0 < amount <= left:
             raise NotCreditable(
                 f"line {position}: 1 to {left} won can be credited, not {amount}", field=f"lines.{position}"

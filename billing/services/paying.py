@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -38,6 +38,10 @@ from billing.services.requiring import require_reason, require_won
 from catalog.money import Rounding, decimal_text, round_won
 from usage.services.locking import hold_customer
 
+#: A day of an earlier year, or of one that is far ahead, is a slip of the finger.
+_MOST_AHEAD = timedelta(days=366)
+_FIRST_YEAR = 2000
+
 
 @transaction.atomic
 def record_payment(
@@ -62,6 +66,7 @@ def record_payment(
     if not reference or len(reference) > 100:
         raise InvalidInput("reference: the bank's id of the line, 1 to 100 characters", field="reference")
     facts = _amount(amount_krw, received_usd)
+    _require_received(received_at, now)
     existing = _recorded(reference, received_at, depositor_name, facts)
     if existing is not None:
         return existing
@@ -288,6 +293,14 @@ def reverse_payment(*, payment: Payment, reason: str, actor: str, now: datetime)
     payment.refresh_from_db()
     record_audit(actor=actor, action="reverse_payment", subject=row, reason=reason)
     return made
+
+
+def _require_received(received_at: datetime, now: datetime) -> None:
+    """Refuse an instant at which nothing can have been received."""
+    if received_at > now + _MOST_AHEAD:
+        raise InvalidInput("received_at: more than a year ahead", field="received_at")
+    if received_at.year < _FIRST_YEAR:
+        raise InvalidInput(f"received_at: a year from {_FIRST_YEAR} on", field="received_at")
 
 
 def _amount(amount_krw: int | None, received_usd: Decimal | None) -> dict[str, Any]:

@@ -98,7 +98,8 @@ def approve_run(*, run: BillingRun, actor: str, reason: str, now: datetime) -> B
     run = _held(run)
     if run.drafted_at is None or run.items.filter(status=PENDING, draft=None).exists():
         raise StepNotPossible("not every customer has a draft yet", field="month")
-    if actor == run.drafted_by:
+    # E-mail addresses are compared without case.
+    if actor.casefold() == run.drafted_by.casefold():
         raise SamePerson(f"{actor} asked for these drafts: somebody else has to approve them", field="actor")
     run.approved_at, run.approved_by = now, actor
     run.save(update_fields=["approved_at", "approved_by"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import date, timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEntry, Customer
@@ -200,8 +202,18 @@ def test_the_commands_drive_the_same_steps() -> None:
     assert command(*step, "rates")[1]["status"]["stage"] == "drafts"
     code, answer = command(*step, "drafts")
     assert (code, answer["status"]["stage"], answer["status"]["total_krw"]) == (0, "approval", 1812)
-    code, answer = command(*step, "approve", "--reason", "x")
-    assert (code, answer["error"]["code"]) == (2, "same_person")
+    for same in (KIM, f" {KIM.upper()} "):
+        code, answer = command(*step[:3], same, "--step", "approve", "--reason", "x")
+        assert (code, answer["error"]["code"]) == (2, "same_person")
+    for nobody in (" ", "x" * 201):
+        code, answer = command(*step[:3], nobody, "--step", "approve", "--reason", "x")
+        assert (code, answer["error"]["field"]) == (2, "actor")
+    code, answer = command(*step, "issue")
+    assert (code, answer["error"]["code"], outcome(BillingRun.objects.get(), customer)) == (
+        2,
+        "not_approved",
+        ("pending", ""),
+    )
     step = ("close_month", "2026-10", "--actor", LEE, "--step")
     code, answer = command(*step, "approve")
     assert (code, answer["error"]["field"]) == (2, "reason")
@@ -210,6 +222,21 @@ def test_the_commands_drive_the_same_steps() -> None:
     assert (code, answer["status"]["stage"], [row["total_krw"] for row in answer["invoices"]]) == (0, "done", [1812])
     status = command("close_status", "2026-10")[1]["run"]
     assert (status["stage"], status["customers"]) == ("done", {"pending": 0, "done": 1, "parked": 0})
+
+
+def test_whoever_is_parked_is_not_done() -> None:
+    open_house()
+    use(tenant(profile=False), DOLLAR)
+    close()
+    output = io.StringIO()
+    call_command("close_status", "2026-10", stdout=output)
+    assert output.getvalue().splitlines()[0] == "2026-10: done, 1 parked"
+
+
+def test_a_month_before_anybody_came_says_so() -> None:
+    output = io.StringIO()
+    call_command("close_month", "2020-01", stdout=output)
+    assert output.getvalue() == "2020-01: there is nobody to bill\n"
 
 
 def test_a_month_before_its_end_is_refused() -> None:

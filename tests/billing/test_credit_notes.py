@@ -13,7 +13,7 @@ from django.test import Client
 from accounts.errors import DomainError
 from accounts.models import Customer, User
 from billing.audit import check_books
-from billing.errors import AlreadyDecided, CreditNoteStands, InvoiceIsCredited, NotCreditable, SamePerson
+from billing.errors import AlreadyDecided, CreditNoteStands, InvoiceIsCredited, NotCreditable, NothingToBill, SamePerson
 from billing.models import CreditNote, CreditNoteLine, Invoice, LedgerEntry, PriceCorrection
 from billing.selectors.corrections import correction_differences
 from billing.selectors.credit_notes import creditable_krw
@@ -186,6 +186,23 @@ def test_an_invoice_with_credit_notes_is_not_voided(invoice: Invoice) -> None:
     assert invoice.status == "issued"
 
 
+def test_a_void_month_waits_to_be_issued_anew_and_comes_to_nothing_sometimes() -> None:
+    """0.5 won of usage were a won; rounded down it is nothing, and no invoice of 0 won takes a number."""
+    open_house(margin="0", rate="1000")
+    customer = tenant()
+    use(customer, DOLLAR // 2_000)
+    close()
+    invoice = Invoice.objects.get()
+    void_invoice(invoice=invoice, reason="x", actor=ACTOR, now=LATER)
+    [found] = violations()
+    assert found.endswith(" are on no invoice in force: issue the void one anew")
+    Customer.objects.filter(pk=customer.pk).update(rounding="down")
+    invoice.refresh_from_db()
+    with pytest.raises(NothingToBill):
+        reissue_invoice(invoice=Invoice.objects.get(), actor=ACTOR, now=LATER)
+    assert Invoice.objects.count() == 1
+
+
 def corrected(invoice: Invoice, prompt: str):
     """acme/dollar should have cost so much per token; lee looked at it and approved."""
     price = Price.objects.get(model__model_id="acme/dollar")
@@ -263,6 +280,16 @@ def test_the_command_credits_voids_and_issues_anew(invoice: Invoice) -> None:
     assert (code, answer["error"]["code"], answer["error"]["field"]) == (2, "not_creditable", "lines.1")
     code, answer = run(*start, "--line", "x", "--reason", "x")
     assert (code, answer["error"]["field"]) == (2, "line")
+    assert run(*start, "--line", "1=324", "--reason", "x")[0] == 0
+    assert (
+        run(*start, "--line", "1=1", "--reason", "x")[1]["error"]["message"]
+        == "line 1: nothing of it is left to credit"
+    )
+    assert run(*start, "--line", "2=1", "--reason", "x", "--code", "03")[1]["error"]["field"] == "code"
+    for nobody in ("", " ", "x" * 201):
+        code, answer = run(*start[:3], nobody, "--line", "2=1", "--reason", "x")
+        assert (code, answer["error"]["field"]) == (2, "actor")
+    assert CreditNote.objects.count() == 2
     code, answer = run(*start, "--void", "--reason", "x")
     assert (code, answer["error"]["code"]) == (2, "invoice_is_credited")
     assert run("credit_invoice", "INV-1", "--actor", "kim", "--void")[1]["error"]["code"] == "not_found"

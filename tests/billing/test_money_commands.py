@@ -100,11 +100,17 @@ def test_dollars_are_recorded_and_given_to_the_invoice_that_is_named() -> None:
     [
         (("2.00",), "amount"),
         (("2,000",), "amount"),
-        (("2.001", "--usd"), "received_usd"),
-        (("9" * 13, "--usd"), "received_usd"),
+        (("2.001", "--usd"), "amount"),
+        (("9" * 13, "--usd"), "amount"),
         (("9" * 5000,), "amount"),
-        (("0.00", "--usd"), "received_usd"),
+        (("0.00", "--usd"), "amount"),
         (("2", "--usd", "--customer", "gaon", "--prepay"), "customer"),
+        (("0",), "amount"),
+        (("2000", "--at", "2036-11-05T10:00:00+09:00"), "at"),
+        (("2000", "--at", "1999-11-05T10:00:00+09:00"), "at"),
+        (("2", "--usd", "--at", "9999-12-31T23:59:59Z"), "at"),
+        (("2000", "--customer", ""), "customer"),
+        (("2000", "--invoice", ""), "invoice"),
         (("2000", "--invoice", "INV-202610-0009"), "invoice"),
         (("2000", "--invoice", "INV-202610-0001", "--customer", "other"), "invoice"),
     ],
@@ -114,6 +120,6 @@ def test_amounts_and_invoices_that_can_not_be_are_named(gaon: Customer, argument
     billed(gaon)
     tenant("other")
     at = "--at=2026-11-05T10:00:00+09:00"
-    code, answer = run("record_payment", "wire-1", *arguments, at)
+    code, answer = run("record_payment", "wire-1", at, *arguments)
     assert (code, answer["error"]["field"]) == (2, field)
     assert not Payment.objects.exists()

@@ -15,6 +15,9 @@ from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
 from accounts.models import Customer
 from accounts.selectors import customer_by_slug
+from billing.errors import NotApproved
+from billing.management.arguments import read_actor
+from billing.management.closing import stage_text
 from billing.models import BillingRun, BillingRunItem
 from billing.selectors.drafts import run_in_steps
 from billing.selectors.previews import month_previews
@@ -62,13 +65,13 @@ class Command(JsonCommand):
             period = BillingMonth.parse(month)
         except ValueError as error:
             raise InvalidInput(str(error), field="month") from None
-        one = customer_by_slug(customer) if customer else None
+        one = None if customer is None else customer_by_slug(customer)
         if preview:
             return self.preview(period, one)
         if step is not None:
             if one is not None or not actor:
                 raise InvalidInput("--step: goes with --actor, and is taken for all customers", field="step")
-            return self.take_step(period, step, actor=actor, reason=reason)
+            return self.take_step(period, step, actor=read_actor(actor), reason=reason)
         run = start_run(month=period, actor=ACTOR, now=timezone.now(), customer=one)
         self.work_off(run)
         finish_run(run=run, now=timezone.now())
@@ -104,6 +107,9 @@ class Command(JsonCommand):
         elif step == "approve":
             approve_run(run=run, actor=actor, reason=reason, now=now)
         else:
+            if run.approved_at is None and run.items.filter(status=BillingRunItem.Status.PENDING).exists():
+                # Everybody would be parked for it, one by one.
+                raise NotApproved("the drafts of this month were not approved yet", field="month")
             self.work_off(run)
             finish_run(run=run, now=timezone.now())
             self.nudge(deliver_due.delay)
@@ -143,12 +149,14 @@ class Command(JsonCommand):
         if "status" in answer:
             status = answer["status"]
             self.stdout.write(
-                f"{answer['month']}: {status['stage']}; {status['drafted']} drafts, 합계 {status['total_krw']:,}원"
+                f"{answer['month']}: {stage_text(status)}; {status['drafted']} drafts, 합계 {status['total_krw']:,}원"
             )
             for odd in status["odd"]:
                 self.stdout.write(f"look   {odd['customer']}: {', '.join(odd['anomalies'])}")
         if "invoices" not in answer:
             return
+        if not (answer["invoices"] or answer["parked"] or answer["without_invoice"]):
+            self.stdout.write(f"{answer['month']}: there is nobody to bill")
         for row in answer["invoices"]:
             in_dollars = "" if row["total_usd"] is None else f"  US${row['total_usd']}"
             self.stdout.write(

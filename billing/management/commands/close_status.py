@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
+from billing.management.closing import stage_text
 from billing.models import BillingRun
 from billing.selectors.readiness import older_months_left, readiness
 from billing.selectors.runs import findings_dicts, status_dict
@@ -51,8 +52,8 @@ class Command(JsonCommand):
             self.stdout.write(f"{answer['month']}: nobody began to close it")
         else:
             counts = ", ".join(f"{count} {status}" for status, count in run["customers"].items())
-            waits = "done" if run["stage"] == "done" else f"waits for {run['stage']}"
-            self.stdout.write(f"{answer['month']}: {waits}")
+            waits = "" if run["stage"] == "done" else "waits for "
+            self.stdout.write(f"{answer['month']}: {waits}{stage_text(run)}")
             self.stdout.write(f"  customers  {counts}, {run['drafted']} drafted")
             won = f"공급가액 {run['supply_krw']:,}  부가세 {run['vat_krw']:,}  합계 {run['total_krw']:,}"
             self.stdout.write(f"  drafts     {won}")

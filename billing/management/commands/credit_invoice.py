@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.errors import InvalidInput, NotFound
 from accounts.management.commanding import JsonCommand
+from billing.management.arguments import naming_options, read_actor
 from billing.models import CreditNote, Invoice
 from billing.services.crediting import issue_credit_note, reissue_invoice, void_invoice
 
@@ -46,16 +47,16 @@ class Command(JsonCommand):
         invoice = Invoice.objects.select_related("customer", "period").filter(number=number).first()
         if invoice is None:
             raise NotFound(f"there is no invoice {number[:60]}", field="number")
-        now = timezone.now()
-        if void:
-            void_invoice(invoice=invoice, reason=reason, actor=actor, now=now, amendment_code=code)
-            return {"invoice": invoice.number, "status": invoice.status}
+        now, actor = timezone.now(), read_actor(actor)
         if reissue:
             made = reissue_invoice(invoice=invoice, actor=actor, now=now)
             return {"invoice": made.number, "status": made.status, "total_krw": made.total_krw}
-        note = issue_credit_note(
-            invoice=invoice, amounts_krw=_amounts(line or []), amendment_code=code, reason=reason, actor=actor, now=now
-        )
+        why: dict[str, Any] = {"amendment_code": code, "reason": reason, "actor": actor, "now": now}
+        with naming_options():
+            if void:
+                void_invoice(invoice=invoice, **why)
+                return {"invoice": invoice.number, "status": invoice.status}
+            note = issue_credit_note(invoice=invoice, amounts_krw=_amounts(line or []), **why)
         return {
             "credit_note": note.number,
             "invoice": invoice.number,

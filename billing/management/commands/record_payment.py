@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.errors import InvalidInput
 from accounts.management.commanding import JsonCommand
 from accounts.selectors import customer_by_slug
+from billing.management.arguments import naming_options
 from billing.models import Allocation
 from billing.selectors.deposits import invoice_numbered
 from billing.services.paying import match_payment, pay_invoice, record_payment, top_up
@@ -60,7 +61,7 @@ class Command(JsonCommand):
             received_at = parse_instant(at, field="at")
         except ValueError as error:
             raise InvalidInput(str(error), field="at") from None
-        owner = customer_by_slug(customer) if customer else None
+        owner = None if customer is None else customer_by_slug(customer)
         facts: dict[str, Any] = {
             "reference": reference,
             "received_at": received_at,
@@ -70,13 +71,14 @@ class Command(JsonCommand):
             "actor": ACTOR,
             "now": now,
         }
-        if prepay and (owner is None or usd or invoice):
+        if prepay and (owner is None or usd or invoice is not None):
             raise InvalidInput("--prepay needs --customer, and is of won that pay no invoice yet", field="customer")
-        if invoice:
-            payment = pay_invoice(invoice=invoice_numbered(invoice), **facts)
-        else:
-            payment = top_up(**facts) if prepay else record_payment(**facts)
-            match_payment(payment=payment, actor=ACTOR, now=now)
+        with naming_options():
+            if invoice is not None:
+                payment = pay_invoice(invoice=invoice_numbered(invoice), **facts)
+            else:
+                payment = top_up(**facts) if prepay else record_payment(**facts)
+                match_payment(payment=payment, actor=ACTOR, now=now)
         payment.refresh_from_db()
         rate = payment.rate_krw_per_usd
         # What this call paid: nothing when the line was recorded before.
