@@ -10,6 +10,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Sum
 
 from accounts.models import Customer, TaxProfile
 from accounts.selectors import seller_profile_in_force
+from billing.models import Alert
 from billing.selectors.exchange import rate_in_force
 from billing.selectors.margins import margin_book, negative_margin
 from billing.selectors.terms import customers_with_minimum
@@ -44,6 +45,7 @@ def readiness(month: BillingMonth, *, on: date) -> list[Finding]:
         *_quarantine(customers, month),
         *_silent_sources(customers, month),
         *_losses(month),
+        *_upstream_charges(month),
     ]
     return sorted(findings, key=lambda one: (not one.stops, one.code, one.customer or ""))
 
@@ -139,3 +141,15 @@ def _losses(month: BillingMonth) -> Iterable[Finding]:
     for loss in negative_margin(month):
         detail = f"{loss.model_id} sold below the upstream's charge of USD {decimal_text(loss.upstream_cost_usd)}"
         yield Finding("negative_margin", None, detail, stops=False)
+
+
+def _upstream_charges(month: BillingMonth) -> Iterable[Finding]:
+    """What reconciliation told operators of days of the month and nobody has acknowledged: `reconcile` shows the rest."""
+    kinds = (Alert.Kind.UPSTREAM_DRIFT, Alert.Kind.MISSING_HERE)
+    waiting = Alert.objects.filter(kind__in=kinds, acknowledged_at=None, detail__day__startswith=str(month))
+    days: dict[tuple[str, str], set[str]] = {}
+    for kind, detail in waiting.values_list("kind", "detail"):
+        days.setdefault((kind, detail["model"]), set()).add(detail["day"])
+    for (kind, model_id), found in days.items():
+        what = "drifted from what upstreams charged" if kind == kinds[0] else "was charged and not metered here"
+        yield Finding(kind, None, f"{model_id} {what} on {', '.join(sorted(found))}", stops=False)

@@ -12,9 +12,10 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEntry, Customer
 from billing.errors import NoExchangeRate, SamePerson, StepNotPossible
-from billing.models import BillingDraft, BillingRun, Invoice
+from billing.models import Alert, BillingDraft, BillingRun, Invoice
 from billing.selectors.drafts import Stage, run_status
 from billing.selectors.readiness import Finding, older_months_left, readiness
+from billing.services.alerting import acknowledge_alert, raise_alert
 from billing.services.closing import close_customer
 from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customer, request_drafts
 from tests.billing.commands import run as command
@@ -185,6 +186,23 @@ def test_readiness_names_everything_that_is_missing() -> None:
         "late_source", "waiting", "used something on 12 days and nothing after 2026-10-12: is a source late?", False
     )
     assert readiness(NOVEMBER, on=date(2026, 12, 2)) == []
+
+
+def test_readiness_names_what_reconciliation_found_and_nobody_looked_at() -> None:
+    open_house()
+    for kind, day in (
+        ("upstream_drift", "2026-10-09"),
+        ("upstream_drift", "2026-10-08"),
+        ("missing_here", "2026-10-08"),
+        ("upstream_drift", "2026-11-01"),
+    ):
+        detail = {"model": "acme/dollar", "day": day}
+        raise_alert(kind=Alert.Kind(kind), subject=f"{day} acme/dollar", detail=detail, now=NOW)
+    missing = Finding("missing_here", None, "acme/dollar was charged and not metered here on 2026-10-08", stops=False)
+    drift = "acme/dollar drifted from what upstreams charged on 2026-10-08, 2026-10-09"
+    assert readiness(OCTOBER, on=NOW.date()) == [missing, Finding("upstream_drift", None, drift, stops=False)]
+    acknowledge_alert(alert=Alert.objects.get(kind="missing_here"), actor=KIM, now=NOW)
+    assert [one.code for one in readiness(OCTOBER, on=NOW.date())] == ["upstream_drift"]
 
 
 def test_the_commands_drive_the_same_steps() -> None:
