@@ -16,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from django.db import connection, transaction
-from django.db.models import Case, F, Sum, When
+from django.db.models import Sum
 
 from accounts.errors import InvalidInput
 from accounts.services import record_audit
@@ -26,12 +26,15 @@ from billing.selectors.balances import account_balances
 from billing.selectors.exchange import rate_in_force
 from billing.services.allocating import day_of
 from billing.services.posting import Account, Kind, Posting, post_transaction
+from billing.services.requiring import require_won
 from catalog.money import ZERO, Rounding, round_won
 from usage.models import UsageRollup
 from usage.periods import BillingMonth
 
 #: The ledger keeps dollars to the millionth.
 _MICRO = 1_000_000
+#: More than this in one payment is a slip of the finger, and soon more than the ledger keeps.
+_MOST_USD = 10**12
 #: First key of the advisory lock under which the debt to upstreams moves.
 _UPSTREAM_DEBT = 2
 
@@ -91,8 +94,11 @@ def record_upstream_payment(
     now: datetime,
 ) -> UpstreamPayment:
     """Book dollars paid to an upstream and the won that left the bank for them. The same line again changes nothing."""
-    if amount_krw <= 0 or amount_usd <= 0 or amount_usd != _to_micro(amount_usd):
-        raise InvalidInput("both amounts: more than 0, dollars with at most six decimals", field="amount_usd")
+    require_won(amount_krw)
+    if not (amount_usd.is_finite() and 0 < amount_usd <= _MOST_USD) or amount_usd != _to_micro(amount_usd):
+        raise InvalidInput(
+            f"amount_usd: more than 0, with at most six decimals, at most {_MOST_USD:,}", field="amount_usd"
+        )
     if not reference.strip() or not payee.strip():
         raise InvalidInput("name the bank's reference and who was paid", field="reference")
     found = UpstreamPayment.objects.filter(reference=reference).first()
@@ -131,10 +137,11 @@ def record_upstream_payment(
 
 
 def upstream_cost_usd(month: BillingMonth) -> Decimal:
-    """What the usage of a KST month's days cost upstream, to the millionth of a dollar."""
+    """What the usage of a KST month's days cost upstream, to the millionth of a dollar: response by response what was
+    charged, or list price where nothing was said.
+    """
     rows = UsageRollup.objects.filter(day__range=(month.first_on, month.last_on))
-    said = Case(When(upstream_cost_usd__gt=0, then=F("upstream_cost_usd")), default=F("cost_usd"))
-    return _to_micro(rows.aggregate(total=Sum(said))["total"] or ZERO)
+    return _to_micro(rows.aggregate(total=Sum("upstream_basis_usd"))["total"] or ZERO)
 
 
 def _moved(*, usd: Decimal, won: int) -> int:

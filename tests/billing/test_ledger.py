@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +28,8 @@ from billing.services.posting import Account, Kind, Posting, post_reversal, post
 from tests.billing.commands import run
 from tests.billing.factories import ACTOR
 from tests.billing.money import billed, broken_checks, deposit, grant, plain_house, prepay, spend
-from tests.billing.month import LATER, NOVEMBER, NOW, OCTOBER, publish, tenant
+from tests.billing.month import DOLLAR, IN_OCTOBER, LATER, NOVEMBER, NOW, OCTOBER, publish, tenant
+from usage.services.ingesting import ingest_events
 
 pytestmark = pytest.mark.django_db
 
@@ -216,6 +218,21 @@ def test_dollars_bought_ahead_are_used_up_at_what_they_cost(gaon: Customer) -> N
     assert broken_checks() == {}
 
 
+def test_each_response_costs_what_was_charged_for_it_or_its_list_price(gaon: Customer) -> None:
+    """Three of USD 1 by list, on one day and price: charged 0.9, charged nothing at all, and not stated: 1.9."""
+    for number, charged in enumerate(({"cost": 0.9}, {"cost": 0}, {})):
+        event = {
+            "id": f"one-{number}", "customer": "gaon", "model": "acme/dollar", "occurred_at": IN_OCTOBER,
+            "dialect": "openrouter",
+            "usage": {"prompt_tokens": DOLLAR, "completion_tokens": 0, "total_tokens": DOLLAR, **charged},
+        }  # fmt: skip
+        ingest_events(lines=[json.dumps(event).encode()], now=NOW, actor=ACTOR)
+    made = accrue_upstream_cost(month=OCTOBER, actor=ACTOR, now=NOW)
+    assert made is not None
+    assert (made.cost_usd, made.cost_krw) == (Decimal("1.9"), 1_900)
+    assert broken_checks() == {}
+
+
 def test_late_usage_is_accrued_on_top(gaon: Customer) -> None:
     spend(gaon, 20_000)
     accrue_upstream_cost(month=OCTOBER, actor=ACTOR, now=NOW)
@@ -234,8 +251,15 @@ def test_refusals_of_upstream_costs(gaon: Customer) -> None:
     pay("1", 1_000)
     with pytest.raises(AlreadyRecorded):
         pay("1", 1_001)
-    with pytest.raises(InvalidInput):
-        pay("0.0000001", 1, reference="wire-2")
+    for usd, won, field in (
+        ("0.0000001", 1, "amount_usd"),
+        ("1000000000000.01", 1, "amount_usd"),
+        ("NaN", 1, "amount_usd"),
+        ("1", 0, "amount_krw"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            pay(usd, won, reference="wire-2")
+        assert refused.value.field == field
     assert LedgerTransaction.objects.filter(kind="upstream_paid").count() == 1
 
 
