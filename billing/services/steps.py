@@ -19,11 +19,12 @@ from billing.selectors.bills import compute_bill
 from billing.selectors.drafts import Comparison, anomalies_of, bill_digest, load_comparison
 from billing.selectors.exchange import rate_in_force
 from billing.selectors.facts import MonthFacts, load_facts
-from billing.selectors.previews import Identities, load_identities, require_no_quarantine
+from billing.selectors.previews import require_no_quarantine
 from billing.services.closing import start_run
+from billing.services.issuing import IssuingFacts, load_issuing_facts, plan_invoice
 from billing.services.run_items import PARKED, PENDING, at_once_or_apart, month_of, note_items, parking, take_items
 from catalog.money import ZERO, decimal_text, exact_sum
-from usage.periods import KST, BillingMonth
+from usage.periods import BillingMonth
 
 
 @transaction.atomic
@@ -121,24 +122,25 @@ def _draft_batch(item_ids: Sequence[int], now: datetime) -> list[BillingRunItem]
         return []
     month, customers = month_of(items), [item.customer for item in items]
     facts, comparison = load_facts(customers, month), load_comparison(customers, month)
-    identities = load_identities(customers, on=now.astimezone(KST).date())
+    issuing = load_issuing_facts(customers, month, now=now)
     drafts = []
     for item in items:
         with parking(item):
-            drafts.append(_draft(item, facts, comparison, identities, now=now))
+            drafts.append(_draft(item, facts, comparison, issuing, now=now))
     BillingDraft.objects.bulk_create(drafts)
     note_items([item for item in items if item.status == PARKED], now=now)
     return items
 
 
 def _draft(
-    item: BillingRunItem, facts: MonthFacts, comparison: Comparison, identities: Identities, *, now: datetime
+    item: BillingRunItem, facts: MonthFacts, comparison: Comparison, issuing: IssuingFacts, *, now: datetime
 ) -> BillingDraft:
     customer = item.customer
     require_no_quarantine(customer, facts)
     bill = compute_bill(customer, facts)
-    if bill is not None and bill.totals.supply_krw:
-        identities.of(customer)
+    if bill is not None and not bill.is_nothing:
+        # What would refuse the invoice is known before somebody approves it.
+        plan_invoice(customer=customer, bill=bill, facts=issuing, now=now)
     return BillingDraft(
         item=item,
         cost_usd=ZERO if bill is None else bill.cost_usd,

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEntry, Customer
+from accounts.services import add_tax_profile
 from billing.errors import NoExchangeRate, SamePerson, StepNotPossible
 from billing.models import Alert, BillingDraft, BillingRun, Invoice
 from billing.selectors.drafts import Stage, run_status
@@ -19,6 +20,8 @@ from billing.services.alerting import acknowledge_alert, raise_alert
 from billing.services.closing import close_customer
 from billing.services.steps import approve_run, begin_steps, confirm_rates, draft_customer, request_drafts
 from tests.billing.commands import run as command
+from tests.billing.factories import CORPORATION
+from tests.billing.money import grant
 from tests.billing.month import (
     ACTOR,
     DOLLAR,
@@ -104,6 +107,26 @@ def test_usage_that_comes_after_the_approval_is_not_issued_unseen() -> None:
     issue(run)
     assert Invoice.objects.get(customer=changed).supply_krw == 3294
     assert Invoice.objects.count() == 2
+
+
+def test_what_refuses_an_invoice_is_known_at_its_draft() -> None:
+    """An address that no provider takes, and nobody to address a month to that credit pays whole: parked before anybody
+    approves, not after.
+    """
+    open_house()
+    unfit, nobody, fine = tenant("unfit"), tenant("nobody", profile=False), tenant("fine")
+    two_lines = CORPORATION | {"address": "경기도 성남시\n판교역로 235"}
+    add_tax_profile(customer=unfit, valid_from=date(2026, 6, 1), actor=ACTOR, **two_lines)
+    grant(nobody, 10_000)
+    for customer in (unfit, nobody, fine):
+        use(customer, DOLLAR)
+    run = drafted()
+    assert [outcome(run, one) for one in (unfit, nobody, fine)] == [
+        ("parked", "unfit_for_tax_invoice"),
+        ("parked", "no_tax_profile"),
+        ("pending", ""),
+    ]
+    assert (run_status(run).stage, run_status(run).drafted, Invoice.objects.count()) == (Stage.APPROVAL, 1, 0)
 
 
 def test_a_rate_that_is_corrected_after_the_approval_is_seen() -> None:
