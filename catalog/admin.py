@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -21,6 +20,7 @@ from accounts.admin import (
     ReadOnlyAdmin,
     ReadOnlyInline,
     ReasonForm,
+    RowSelect,
     ServiceAddAdmin,
     json_text,
     kst_text,
@@ -210,7 +210,7 @@ class AliasForm(OperationForm):
     model = forms.ModelChoiceField(
         label=gettext_lazy("model"),
         queryset=Model.objects.all(),
-        widget=AutocompleteSelect(ModelAlias._meta.get_field("model"), admin.site),
+        widget=RowSelect(ModelAlias, "model"),
     )
 
 

@@ -5,8 +5,9 @@ begins at 15:00 on the last day of the month before.
 """
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -17,10 +18,8 @@ _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 )
-_FIRST_YEAR, _LAST_YEAR = (
-    2000,
-    9998,
-)  # keeps every neighbour month and UTC instant inside what datetime can hold
+#: Keeps the end of every month, and each of its instants in any zone, inside what datetime can hold.
+_FIRST_YEAR, _LAST_YEAR = 2000, 9998
 
 
 @dataclass(frozen=True, order=True)
@@ -57,7 +56,7 @@ class BillingMonth:
     @property
     def last_on(self) -> date:
         """The last day, in Korea: the 작성일자 of the month's tax invoice."""
-        return self.next().first_on - timedelta(days=1)
+        return date(self.year, self.month, monthrange(self.year, self.month)[1])
 
     @property
     def start_at(self) -> datetime:
@@ -67,7 +66,7 @@ class BillingMonth:
     @property
     def end_at(self) -> datetime:
         """The first instant after the month, in UTC."""
-        return self.next().start_at
+        return datetime.combine(self.last_on + timedelta(days=1), time(), KST).astimezone(UTC)
 
     def next(self) -> Self:
         """The month after."""

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin import audits, customers, identities, keys, people
 from accounts.admin.customers import CUSTOMER_LINKS
 from accounts.admin.filters import CustomerFilter, InputFilter, MonthFilter
-from accounts.admin.identities import DateInput
+from accounts.admin.inputs import DateInput, RowSelect
 from accounts.admin.operating import (
     Operation,
     OperationForm,
@@ -41,6 +41,7 @@ __all__ = [
     "ReadOnlyAdmin",
     "ReadOnlyInline",
     "ReasonForm",
+    "RowSelect",
     "ServiceAddAdmin",
     "actor_of",
     "audits",

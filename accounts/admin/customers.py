@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
+from accounts.admin.inputs import RowsSelected
 from accounts.admin.operating import OperationForm, OperatorAdmin, ServiceAddMixin
 from accounts.admin.reading import ReadOnlyInline
 from accounts.models import Customer, Membership, TaxProfile
@@ -66,7 +67,7 @@ class ChangedTermsForm(TermsForm):
     reason = forms.CharField(label=_("Reason"), max_length=300, widget=forms.Textarea(attrs={"rows": 2}))
 
 
-class MembershipInline(admin.TabularInline):
+class MembershipInline(RowsSelected, admin.TabularInline):
     model = Membership
     extra = 0
     autocomplete_fields = ("user",)

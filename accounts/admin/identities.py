@@ -6,26 +6,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.forms.models import fields_for_model
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.filters import CustomerFilter
+from accounts.admin.inputs import DateInput, RowSelect
 from accounts.admin.operating import OperationForm, ServiceAddAdmin
 from accounts.identifiers import format_brn
 from accounts.models import BusinessIdentity, Customer, SellerProfile, TaxProfile
 from accounts.services import add_seller_profile, add_tax_profile
 
 PARTY = ("registration_no", "name", "ceo_name", "address", "business_type", "business_class", "email")
-
-
-class DateInput(forms.DateInput):
-    """The browser's own calendar."""
-
-    input_type = "date"
-
-    def __init__(self) -> None:
-        super().__init__(format="%Y-%m-%d")
 
 
 class IdentityForm(OperationForm):
@@ -46,7 +37,7 @@ class TaxProfileForm(IdentityForm):
     customer = forms.ModelChoiceField(
         label=_("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(TaxProfile._meta.get_field("customer"), admin.site),
+        widget=RowSelect(TaxProfile, "customer"),
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:

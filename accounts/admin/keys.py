@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin.filters import CustomerFilter
+from accounts.admin.inputs import RowSelect
 from accounts.admin.operating import Operation, OperationForm, ReasonForm, ServiceAddAdmin
 from accounts.admin.reading import list_url
 from accounts.models import ApiKey, Customer
@@ -34,7 +34,7 @@ class NewKeyForm(OperationForm):
         queryset=Customer.objects.all(),
         required=False,
         help_text=gettext_lazy("An ingest key belongs to no customer and may post events of every customer."),
-        widget=AutocompleteSelect(ApiKey._meta.get_field("customer"), admin.site),
+        widget=RowSelect(ApiKey, "customer"),
     )
     name = forms.CharField(label=gettext_lazy("name"), max_length=100)
     expires_at = forms.DateTimeField(

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.filters import CustomerFilter
+from accounts.admin.inputs import RowsSelected
 from accounts.admin.operating import OperatorAdmin
 from accounts.models import Membership, User
 
@@ -35,7 +36,7 @@ class UserForm(UserChangeForm):
         field_classes: dict[str, Any] = {}
 
 
-class MembershipInline(admin.TabularInline):
+class MembershipInline(RowsSelected, admin.TabularInline):
     model = Membership
     extra = 0
     autocomplete_fields = ("user", "customer")
@@ -74,7 +75,7 @@ class UserAdmin(OperatorAdmin, StockUserAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(OperatorAdmin):
+class MembershipAdmin(RowsSelected, OperatorAdmin):
     list_display = ("customer", "user", "role")
     list_filter = (CustomerFilter, "role")
     list_select_related = ("customer", "user")

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +16,7 @@ from accounts.admin import (
     OperationForm,
     OperatorAdmin,
     ReasonForm,
+    RowSelect,
     ServiceAddAdmin,
 )
 from accounts.models import Customer
@@ -106,14 +106,14 @@ class MarginForm(OperationForm):
         queryset=Customer.objects.all(),
         required=False,
         help_text=_("Empty: everybody without a rule of their own."),
-        widget=AutocompleteSelect(MarginRule._meta.get_field("customer"), admin.site),
+        widget=RowSelect(MarginRule, "customer"),
     )
     provider = forms.ModelChoiceField(
         label=_("provider"),
         queryset=Provider.objects.all(),
         required=False,
         help_text=_("At most one of provider, model family and model; none of them: everything."),
-        widget=AutocompleteSelect(MarginRule._meta.get_field("provider"), admin.site),
+        widget=RowSelect(MarginRule, "provider"),
     )
     family = forms.CharField(
         label=_("model family"),
@@ -125,7 +125,7 @@ class MarginForm(OperationForm):
         label=_("model"),
         queryset=Model.objects.all(),
         required=False,
-        widget=AutocompleteSelect(MarginRule._meta.get_field("model"), admin.site),
+        widget=RowSelect(MarginRule, "model"),
     )
     margin = PlainDecimalField(label=_("margin"), help_text=_("Share of the selling price: 0.15 is 15 %."))
     basis = forms.ChoiceField(

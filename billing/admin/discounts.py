@@ -6,12 +6,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, ReasonForm
+from accounts.admin import CustomerFilter, DateInput, ReasonForm, RowSelect
 from accounts.models import Customer
 from billing.admin.asking import WonField
 from billing.admin.contracts import PlainDecimalField, first_of_month
@@ -27,7 +26,7 @@ class DiscountForm(ReasonForm):
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(Discount._meta.get_field("customer"), admin.site),
+        widget=RowSelect(Discount, "customer"),
     )
     name = forms.CharField(label=gettext_lazy("name on the invoice"), max_length=100)
     share = PlainDecimalField(

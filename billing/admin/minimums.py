@@ -6,11 +6,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, ReasonForm
+from accounts.admin import CustomerFilter, DateInput, ReasonForm, RowSelect
 from accounts.models import Customer
 from billing.admin.asking import WonField
 from billing.admin.contracts import first_of_month
@@ -24,7 +23,7 @@ class MinimumForm(ReasonForm):
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(MonthlyMinimum._meta.get_field("customer"), admin.site),
+        widget=RowSelect(MonthlyMinimum, "customer"),
     )
     amount_krw = WonField(
         label=gettext_lazy("won a month"), help_text=gettext_lazy("Supply value after discounts, before VAT.")

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,6 +18,7 @@ from accounts.admin import (
     ReadOnlyAdmin,
     ReadOnlyInline,
     ReasonForm,
+    RowSelect,
     ServiceAddAdmin,
     list_url,
 )
@@ -69,7 +69,7 @@ class PaymentForm(OperationForm):
         queryset=Customer.objects.all(),
         required=False,
         help_text=gettext_lazy("Empty: nobody's until it is matched or assigned."),
-        widget=AutocompleteSelect(Payment._meta.get_field("customer"), admin.site),
+        widget=RowSelect(Payment, "customer"),
     )
     invoice = forms.CharField(
         label=gettext_lazy("invoice no."),
@@ -83,7 +83,7 @@ class AssignForm(ReasonForm):
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(Payment._meta.get_field("customer"), admin.site),
+        widget=RowSelect(Payment, "customer"),
     )
     field_order = ("customer", "reason")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,6 +16,7 @@ from accounts.admin import (
     OperationForm,
     ReadOnlyAdmin,
     ReadOnlyInline,
+    RowSelect,
     ServiceAddAdmin,
     list_url,
 )
@@ -101,7 +101,7 @@ class TopUpForm(OperationForm):
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(TopUpSetting._meta.get_field("customer"), admin.site),
+        widget=RowSelect(TopUpSetting, "customer"),
     )
     threshold_krw = WonField(
         label=gettext_lazy("low below (KRW)"),

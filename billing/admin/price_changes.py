@@ -9,12 +9,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import EMPTY, Operation, ReasonForm, ServiceAddAdmin, grouped_integer, json_text, list_url
+from accounts.admin import (
+    EMPTY,
+    Operation,
+    ReasonForm,
+    RowSelect,
+    ServiceAddAdmin,
+    grouped_integer,
+    json_text,
+    list_url,
+)
 from billing.selectors.price_changes import PriceChangeReport, report_changes
 from catalog.admin import ENTERED_KEYS, PriceForm
 from catalog.models import Model, Price, PriceChange
@@ -45,7 +53,7 @@ class AnnouncementForm(PriceForm):
             "model": forms.ModelChoiceField(
                 label=_("model"),
                 queryset=Model.objects.all(),
-                widget=AutocompleteSelect(Price._meta.get_field("model"), admin.site),
+                widget=RowSelect(Price, "model"),
             ),
             "effective_from": forms.DateTimeField(
                 label=_("from"), help_text=_("Korean time, such as 2026-12-01 00:00; it has to lie ahead.")

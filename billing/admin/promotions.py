@@ -7,13 +7,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, Operation, ReadOnlyInline, ReasonForm
+from accounts.admin import CustomerFilter, DateInput, Operation, ReadOnlyInline, ReasonForm, RowSelect
 from accounts.models import Customer
 from billing.admin.asking import PartForm, WonField
 from billing.admin.contracts import today
@@ -27,7 +26,7 @@ class GrantForm(ReasonForm):
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(PromotionalCredit._meta.get_field("customer"), admin.site),
+        widget=RowSelect(PromotionalCredit, "customer"),
     )
     name = forms.CharField(
         label=gettext_lazy("name on the invoice"), max_length=100, initial=gettext_lazy("First month free")

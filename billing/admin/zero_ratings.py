@@ -7,12 +7,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm
+from accounts.admin import CustomerFilter, DateInput, Operation, ReasonForm, RowSelect
 from accounts.models import Customer
 from billing.admin.contracts import first_of_month
 from billing.admin.terms import TermAdmin
@@ -24,7 +23,7 @@ class ZeroRatingForm(ReasonForm):
     customer = forms.ModelChoiceField(
         label=gettext_lazy("customer"),
         queryset=Customer.objects.all(),
-        widget=AutocompleteSelect(ZeroRating._meta.get_field("customer"), admin.site),
+        widget=RowSelect(ZeroRating, "customer"),
     )
     article = forms.ChoiceField(label=gettext_lazy("article of the law"), choices=ZeroRating.Article.choices)
     clause = forms.CharField(

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib import admin
+from django.forms import ModelChoiceField
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -34,10 +36,48 @@ def errors(answer: Any) -> dict[str, list[str]]:
     return {field: list(texts) for field, texts in answer.context["form"].errors.items()}
 
 
+def form_of(page: Any) -> Any:
+    """The form that a page shows, the admin's own or one of ours."""
+    return page.context["form"] if "form" in page.context else page.context["adminform"].form
+
+
+#: Which add forms choose rows, by field.
+CHOOSING = {
+    "accounts.ApiKey": ["customer"],
+    "accounts.Membership": ["user", "customer"],
+    "accounts.TaxProfile": ["customer"],
+    "auth.Group": ["permissions"],
+    "billing.Discount": ["customer", "provider"],
+    "billing.MarginRule": ["customer", "provider", "model"],
+    "billing.MonthlyMinimum": ["customer"],
+    "billing.Payment": ["customer"],
+    "billing.PromotionalCredit": ["customer"],
+    "billing.TopUpSetting": ["customer"],
+    "billing.ZeroRating": ["customer"],
+    "catalog.ModelAlias": ["model"],
+    "catalog.PriceChange": ["model"],
+}
+
+
 def last_audit() -> tuple[str, str, str, str]:
     entry = AuditEntry.objects.order_by("pk").last()
     assert entry is not None
     return entry.actor, entry.action, entry.object_type, entry.reason
+
+
+@pytest.mark.parametrize("key", ["zzz", "９", "9" * 30, "-1"])
+def test_what_is_no_row_is_refused_in_every_form(root: Client, house: House, key: str) -> None:
+    refused: dict[str, list[str]] = {}
+    for model in sorted(admin.site._registry, key=lambda one: one._meta.label):
+        address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
+        shown = root.get(address)
+        if shown.status_code == 200:
+            fields = form_of(shown).fields
+            chosen = [name for name, field in fields.items() if isinstance(field, ModelChoiceField)]
+            again = form_of(root.post(address, dict.fromkeys(chosen, key)))
+            assert set(chosen) <= set(again.errors), model
+            refused |= {model._meta.label: chosen} if chosen else {}
+    assert refused == CHOOSING
 
 
 # -- Keys --------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,11 @@ def test_neighbours(text: str, last_on: date, before: str, after: str) -> None:
     assert str(month.next()) == after
 
 
+def test_the_last_month_of_all_has_an_end() -> None:
+    month = BillingMonth.parse("9998-12")
+    assert (month.last_on, month.end_at) == (date(9998, 12, 31), datetime(9998, 12, 31, 15, tzinfo=UTC))
+
+
 def test_the_last_microsecond_is_inside_and_the_next_month_is_not() -> None:
     month = BillingMonth(2026, 10)
     assert month.contains(datetime(2026, 9, 30, 15, tzinfo=UTC))

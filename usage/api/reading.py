@@ -35,7 +35,7 @@ def read_params(request: Request, *, names: frozenset[str]) -> dict[str, str]:
     params: dict[str, str] = {}
     for name, values in request.query_params.lists():
         if name not in names:
-            allowed = ", ".join(sorted(names))
+            allowed = ", ".join(sorted(names)) or "none"
             raise InvalidInput(f"{name[:60]!r} is not a parameter here; there are {allowed}", field=name[:60])
         if len(values) > 1:
             raise InvalidInput(f"{name}: given {len(values)} times", field=name)
