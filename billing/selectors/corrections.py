@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+
+from django.db.models import Exists, OuterRef, QuerySet
 
 from billing.documents import USAGE_KINDS, InvoiceDocument
 from billing.margins import Basis
@@ -45,55 +47,86 @@ class InvoiceDifference:
         return sum(line.difference_krw for line in self.lines)
 
 
+@dataclass(frozen=True)
+class _Repriced:
+    """A correction with what it makes of the usage at its price in one month, by customer."""
+
+    correction: PriceCorrection
+    sheet: PriceSheet
+    rows: Mapping[int, list[RepricedSum]]
+
+
 def correction_differences(correction: PriceCorrection) -> list[InvoiceDifference]:
     """The invoices in force that would have been others, by month and customer.
 
     The corrected supply is USD x rate / (1 - margin) by each line's own margin and basis, rounded once by the invoice's own
     policy, as the close does, less the invoice's own discounts, at least its monthly minimum, less its own credit; the won
-    that it differs by are shared out to the lines by largest remainder. What earlier corrections of the same price gave back
-    is not given back again.
+    that it differs by are shared out to the lines by largest remainder. Corrections that were approved since the invoice was
+    issued hold with it: what they gave back, at this price or another, is not given back again.
     """
-    given_krw = _given_krw(correction)
-    found = []
-    for each in _billed_otherwise(correction):
-        lines = (replace(one, difference_krw=one.difference_krw + given_krw.get(one.line.pk, 0)) for one in each.lines)
-        left = tuple(one for one in lines if one.difference_krw)
-        found += [InvoiceDifference(each.invoice, left)] if left else []
-    return found
-
-
-def _given_krw(correction: PriceCorrection) -> dict[int, int]:
-    """What approved corrections of the same price gave back, by line; of several that meet a line the most that one says,
-    for each gave only what those before it had not. One from before the invoice was issued gave nothing of it.
-    """
-    given: dict[int, int] = {}
-    earlier = PriceCorrection.objects.filter(price=correction.price_id, status=PriceCorrection.Status.APPROVED)
-    for one in earlier.exclude(pk=correction.pk):
-        for each in _billed_otherwise(one):
-            if one.decided_at and each.invoice.issued_at and each.invoice.issued_at <= one.decided_at:
-                for line in each.lines:
-                    given[line.line.pk] = max(given.get(line.line.pk, 0), -line.difference_krw)
-    return given
-
-
-def _billed_otherwise(correction: PriceCorrection) -> list[InvoiceDifference]:
-    """The invoices in force that hold usage at the price, against what they should have been."""
-    sheet = PriceSheet.parse(correction.components, correction.overrides)
     used = UsageRollup.objects.filter(price_id=correction.price_id).order_by("billing_month")
     found: list[InvoiceDifference] = []
     for first_on in used.values_list("billing_month", flat=True).distinct():
-        month = BillingMonth(first_on.year, first_on.month)
-        invoices = Invoice.objects.filter(month=first_on, status__in=(Invoice.Status.ISSUED, Invoice.Status.PAID))
-        in_force = {invoice.customer_id: invoice for invoice in invoices.select_related("customer")}
-        by_customer: dict[int, list[RepricedSum]] = defaultdict(list)
-        prices = {correction.price_id: sheet}
-        for row in repriced_sums(month, corrections=prices, price_id=correction.price_id, by_day=True):
-            by_customer[row.customer_id].append(row)
-        for customer_id, rows in sorted(by_customer.items()):
-            if customer_id in in_force:
-                difference = _difference(in_force[customer_id], correction, sheet, rows)
-                found += [difference] if difference.lines else []
+        found += _month_differences(correction, BillingMonth(first_on.year, first_on.month))
     return found
+
+
+def _month_differences(correction: PriceCorrection, month: BillingMonth) -> Iterator[InvoiceDifference]:
+    invoices = Invoice.objects.filter(month=month.first_on, status__in=(Invoice.Status.ISSUED, Invoice.Status.PAID))
+    in_force = {invoice.customer_id: invoice for invoice in invoices.select_related("customer")}
+    own = _repriced(correction, month)
+    earlier = [_repriced(one, month) for one in _approved(correction, month)]
+    for customer_id in sorted(own.rows.keys() & in_force.keys()):
+        invoice = in_force[customer_id]
+        lines = _left(invoice, [*(one for one in earlier if _gave(one, invoice)), own])
+        if lines:
+            yield InvoiceDifference(invoice, lines)
+
+
+def _approved(correction: PriceCorrection, month: BillingMonth) -> QuerySet[PriceCorrection]:
+    """The other corrections that a month may have been credited by, the first one first."""
+    used = UsageRollup.objects.filter(billing_month=month.first_on, price_id=OuterRef("price"))
+    approved = PriceCorrection.objects.filter(Exists(used), status=PriceCorrection.Status.APPROVED)
+    return approved.exclude(pk=correction.pk).order_by("decided_at", "pk")
+
+
+def _gave(earlier: _Repriced, invoice: Invoice) -> bool:
+    """Whether an approved correction met this invoice: one from before it was issued gave nothing of it."""
+    decided_at = earlier.correction.decided_at
+    is_later = decided_at is not None and invoice.issued_at is not None and invoice.issued_at <= decided_at
+    return is_later and invoice.customer_id in earlier.rows
+
+
+def _repriced(correction: PriceCorrection, month: BillingMonth) -> _Repriced:
+    sheet = PriceSheet.parse(correction.components, correction.overrides)
+    by_customer: dict[int, list[RepricedSum]] = defaultdict(list)
+    prices = {correction.price_id: sheet}
+    for row in repriced_sums(month, corrections=prices, price_id=correction.price_id, by_day=True):
+        by_customer[row.customer_id].append(row)
+    return _Repriced(correction, sheet, by_customer)
+
+
+def _left(invoice: Invoice, steps: Sequence[_Repriced]) -> tuple[LineDifference, ...]:
+    """What the last of these corrections finds once those before it have given back what they found."""
+    given_krw: dict[int, int] = defaultdict(int)
+    in_force: dict[int, _Repriced] = {}
+    left: tuple[LineDifference, ...] = ()
+    for step in steps:
+        for one in left:
+            given_krw[one.line.pk] += max(-one.difference_krw, 0)
+        in_force[step.correction.price_id] = step
+        left = _not_given(_differences(invoice, list(in_force.values()), at=step), given_krw)
+    return left
+
+
+def _not_given(lines: list[LineDifference], given_krw: Mapping[int, int]) -> tuple[LineDifference, ...]:
+    """The differences without what was given back. What one line got too much another gets less."""
+    open_krw = [one.difference_krw + given_krw.get(one.line.pk, 0) for one in lines]
+    if any(given_krw.values()):
+        net = sum(one.difference_krw for one in lines) + sum(given_krw.values())
+        weights = [Fraction(max(won, 0) if net > 0 else min(won, 0)) for won in open_krw]
+        open_krw = allocate(net, weights) if net else [0] * len(lines)
+    return tuple(replace(one, difference_krw=won) for one, won in zip(lines, open_krw, strict=True) if won)
 
 
 def replaced_number(invoice: Invoice) -> str:
@@ -104,9 +137,8 @@ def replaced_number(invoice: Invoice) -> str:
     return voided.order_by("-pk").values_list("number", flat=True).first() or ""
 
 
-def _difference(
-    invoice: Invoice, correction: PriceCorrection, sheet: PriceSheet, rows: list[RepricedSum]
-) -> InvoiceDifference:
+def _differences(invoice: Invoice, corrected: Sequence[_Repriced], *, at: _Repriced) -> list[LineDifference]:
+    """What each line should have been otherwise under all of these corrections; its USD are those `at` one of them."""
     assert invoice.document is not None  # a constraint gives every issued invoice one
     document = InvoiceDocument.from_json(invoice.document)
     usage = invoice.lines.filter(kind__in=USAGE_KINDS).order_by("position")
@@ -114,9 +146,10 @@ def _difference(
     stated = {line: document.lines[line.position - 1] for line in by_key.values()}
     rates: dict[date | None, Fraction] = {day.used_on: Fraction(day.rate) for day in document.exchange.daily}
     lines: dict[InvoiceLine, list[RepricedSum]] = defaultdict(list)
-    for row in _by_basis(invoice, correction, sheet, rows, by_key):
-        if row.stored_usd != row.repriced_usd:
-            lines[by_key[row.month.first_on, row.model_pk]].append(row)
+    for one in corrected:
+        for row in _by_basis(invoice, one, by_key):
+            if row.stored_usd != row.repriced_usd:
+                lines[by_key[row.month.first_on, row.model_pk]].append(row)
     more_krw = {line: _base_by_day(document, rates, own) for line, own in lines.items()}
     exact = [
         sum(by_day.values(), Fraction(0)) / (1 - Fraction(document.margin_of(stated[line])))
@@ -124,25 +157,18 @@ def _difference(
     ]
     usage_lines = list(by_key.values())
     billed = sum(line.amount_krw for line in usage_lines)
-    corrected = round_won(document.exact_supply_krw + sum(exact, Fraction(0)), Rounding(document.rounding))
-    gross = allocate(corrected - billed, exact) if sum(exact, Fraction(0)) else [0] * len(exact)
+    corrected_krw = round_won(document.exact_supply_krw + sum(exact, Fraction(0)), Rounding(document.rounding))
+    gross = allocate(corrected_krw - billed, exact) if sum(exact, Fraction(0)) else [0] * len(exact)
     by_line = dict(zip((line.pk for line in lines), gross, strict=True))
     amounts = [line.amount_krw + by_line.get(line.pk, 0) for line in usage_lines]
     by_position = {line.position: by_day for line, by_day in more_krw.items()}
     shares = _as_billed(invoice, document, usage_lines, amounts, by_position)
-    return InvoiceDifference(
-        invoice,
-        tuple(
-            LineDifference(
-                line,
-                exact_sum(row.stored_usd for row in lines.get(line, ())),
-                exact_sum(row.repriced_usd for row in lines.get(line, ())),
-                share,
-            )
-            for line, share in zip(usage_lines, shares, strict=True)
-            if share
-        ),
-    )
+    found = []
+    for line, share in zip(usage_lines, shares, strict=True):
+        own = [row for row in lines.get(line, ()) if row.price_pk == at.correction.price_id]
+        stored, repriced = exact_sum(row.stored_usd for row in own), exact_sum(row.repriced_usd for row in own)
+        found.append(LineDifference(line, stored, repriced, share))
+    return found
 
 
 def _as_billed(
@@ -168,15 +194,12 @@ def _as_billed(
 
 
 def _by_basis(
-    invoice: Invoice,
-    correction: PriceCorrection,
-    sheet: PriceSheet,
-    rows: list[RepricedSum],
-    by_key: dict[tuple[date, int | None], InvoiceLine],
+    invoice: Invoice, corrected: _Repriced, by_key: dict[tuple[date, int | None], InvoiceLine]
 ) -> Iterator[RepricedSum]:
     """The sums as they were sold: what lines reckon on upstreams' charges is looked at event by event."""
+    price_pk = corrected.correction.price_id
     others = {}
-    for row in rows:
+    for row in corrected.rows[invoice.customer_id]:
         line = by_key[row.month.first_on, row.model_pk]
         if line.basis == Basis.CATALOG:
             yield row
@@ -185,14 +208,14 @@ def _by_basis(
     if not others:
         return
     month = BillingMonth(invoice.month.year, invoice.month.month)
-    for event in repriced_events(month, sheet, customer_id=invoice.customer_id, price_id=correction.price_id):
+    for event in repriced_events(month, corrected.sheet, customer_id=invoice.customer_id, price_id=price_pk):
         basis = others.get((event.month, event.model_pk))
         if basis is not None:
             yield RepricedSum(
                 customer_id=invoice.customer_id,
                 month=event.month,
                 model_pk=event.model_pk,
-                price_pk=correction.price_id,
+                price_pk=price_pk,
                 requests=1,
                 stored_usd=basis.of(event.stored_usd, event.upstream_cost_usd),
                 repriced_usd=basis.of(event.repriced_usd, event.upstream_cost_usd),

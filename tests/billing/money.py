@@ -35,10 +35,11 @@ def spend(
     *,
     model: str = "acme/dollar",
     at: str = "2026-10-15T12:00:00+09:00",
+    divisor: int = 1,
     now: datetime = LATER,
 ) -> None:
-    """Use so many won of supply; 1,000 tokens of acme/dollar, or 100,000 of acme/cent, are one."""
-    tokens = won * {"acme/dollar": 1_000, "acme/cent": 100_000}[model]
+    """Use so many won of supply, or a part of them; 1,000 tokens of acme/dollar, or 100,000 of acme/cent, are one."""
+    tokens = won * {"acme/dollar": 1_000, "acme/cent": 100_000}[model] // divisor
     use(customer, tokens, model=model, at=at, event_id=f"event-{next(_numbers)}", now=now)
 
 

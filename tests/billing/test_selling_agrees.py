@@ -287,8 +287,32 @@ def test_the_same_mistake_is_given_back_once(gaon: Customer) -> None:
     assert [result.violations for result in check_books() if result.violations] == []
 
 
+@pytest.mark.parametrize(
+    ("minimum", "notes"),
+    [
+        (0, [[2_700], [2_700]]),  # halves of 6,000, less the tenth that had been taken off
+        (7_000, [[2_700], [1_100]]),  # 10,800, 8,100, and 5,400 for which 7,000 are owed
+        (9_000, [[1_800], []]),
+    ],
+)
+def test_corrections_of_two_prices_leave_the_minimum_once(gaon: Customer, minimum: int, notes: list[list[int]]) -> None:
+    cut(gaon, share="0.1")
+    if minimum:
+        at_least(gaon, minimum)
+    spend(gaon, 6_000)
+    spend(gaon, 6_000, model="acme/cent")
+    assert billed(gaon).supply_krw == 10_800
+    halves = [typo("acme/dollar", "0.0000005"), typo("acme/cent", "0.000000005")]
+    approved = [approve_correction(correction=one, actor="sua", now=LATER) for one in halves]
+    assert [[note.supply_krw for note in made] for made in approved] == notes
+    assert [result.violations for result in check_books() if result.violations] == []
+
+
 class Undo(Exception):
     """Ends an example without a trace."""
+
+
+CORRECTED = st.lists(st.sampled_from(["acme/dollar", "acme/cent"]), min_size=1, max_size=4)
 
 
 TERMS = st.fixed_dictionaries(
@@ -329,6 +353,47 @@ def test_any_terms_add_up_on_everything(gaon: Customer) -> None:
     run()
 
 
+def test_any_corrections_leave_what_the_corrected_prices_come_to(gaon: Customer) -> None:
+    """Each correction halves a price once more; a twin under the same terms used so much less at the old prices. What was
+    billed too little, because credit paid what a minimum would have been, is not charged afterwards. Each usage is halved up
+    to four times in whole won: which line bears the won of a rounding is as good either way.
+    """
+    twin = tenant("twin")
+    first = {
+        model: Price.objects.get(model__model_id=model).components["prompt"] for model in ("acme/dollar", "acme/cent")
+    }
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(terms=TERMS, corrected=CORRECTED)
+    def run(terms: dict[str, Any], corrected: list[str]) -> None:
+        terms |= {"usage": [16 * won for won in terms["usage"]]}
+        with suppress(Undo), transaction.atomic():
+            _agree(gaon, terms)
+            preview = month_bill(gaon, OCTOBER)
+            if preview is None or preview.is_nothing:
+                raise Undo
+            left = least = billed(gaon).supply_krw
+            for count, model in enumerate(corrected, start=1):
+                halved = {each: 2 ** corrected[:count].count(each) for each in first}
+                made = typo(model, format(Decimal(first[model]) / halved[model], "f"))
+                left -= sum(note.supply_krw for note in approve_correction(correction=made, actor="sua", now=LATER))
+                least = min(least, _supply_krw(twin, terms | {"divisors": halved}))
+                assert left == least
+            assert [result.violations for result in check_books() if result.violations] == []
+            raise Undo
+
+    run()
+
+
+def _supply_krw(customer: Customer, terms: dict[str, Any]) -> int:
+    """What October comes to under these terms; nothing of it stays."""
+    with transaction.atomic():
+        _agree(customer, terms)
+        bill = month_bill(customer, OCTOBER)
+        transaction.set_rollback(True)
+    return 0 if bill is None else bill.totals.supply_krw
+
+
 def _agree(customer: Customer, terms: dict) -> None:  # type: ignore[type-arg]
     currency = "USD" if terms["in_dollars"] else "KRW"
     Customer.objects.filter(pk=customer.pk).update(rounding=terms["rounding"], invoice_currency=currency)
@@ -345,7 +410,8 @@ def _agree(customer: Customer, terms: dict) -> None:  # type: ignore[type-arg]
     if terms["is_zero_rated"]:
         zero_rate(customer)
     for number, won in enumerate(terms["usage"]):
-        spend(customer, won, model="acme/cent" if number % 2 else "acme/dollar")
+        model = "acme/cent" if number % 2 else "acme/dollar"
+        spend(customer, won, model=model, divisor=terms.get("divisors", {}).get(model, 1))
 
 
 def _require_agreement(invoice: Invoice, secret: str, *, is_zero_rated: bool) -> None:
