@@ -30,13 +30,12 @@ def server() -> dict[str, Any]:
 
 
 def tool(name: str, *arguments: str) -> None:
-    """One of PostgreSQL's own programs, of the embedded server's version or of the machine's."""
-    own = Path(Places(env.var_dir()).program(name))
+    """One of PostgreSQL's own programs: the embedded server's, or the machine's for another server."""
     named = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user"}
     where = {variable: str(server()[part]) for variable, part in named.items() if server()[part]}
     password = connection.settings_dict["PASSWORD"]
     secret = {"PGPASSWORD": password} if password else {}
-    program = str(own) if own.exists() else name
+    program = Places(env.var_dir()).program(name) if env.database_url() is None else name
     subprocess.run([program, *arguments], env=os.environ | where | secret, check=True)
 
 
