@@ -63,7 +63,9 @@ def approve_correction(*, correction: PriceCorrection, actor: str, now: datetime
 
     A line that was credited before gives only what it has left. Raises SamePerson for who proposed it, AlreadyDecided.
     """
-    correction = PriceCorrection.objects.select_for_update().select_related("price").get(pk=correction.pk)
+    # One approval at a time, whatever it corrects: each gives only what those before it have not.
+    list(PriceCorrection.objects.select_for_update().filter(status=PriceCorrection.Status.PROPOSED).order_by("pk"))
+    correction = PriceCorrection.objects.select_related("price").get(pk=correction.pk)
     _require_open(correction)
     # E-mail addresses are compared without case.
     if actor.casefold() == correction.proposed_by.casefold():

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import re
+import time
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,10 +25,10 @@ from accounts.models import Customer, Membership, User
 from billing.audit import check_books
 from billing.documents import InvoiceDocument
 from billing.mail import invoice_email
-from billing.models import BillingDraft, Invoice, PriceCorrection
+from billing.models import BillingDraft, CreditNote, Invoice, PriceCorrection
 from billing.pdf import invoice_html, render_invoice
 from billing.selectors.bills import month_bill
-from billing.selectors.corrections import correction_differences
+from billing.selectors.corrections import InvoiceDifference, correction_differences
 from billing.services.correcting import approve_correction, propose_correction
 from billing.services.steps import begin_steps, confirm_rates, draft_customers, request_drafts
 from catalog.models import Price
@@ -34,6 +36,7 @@ from catalog.money import Rounding, vat_won
 from tests.billing.factories import ACTOR
 from tests.billing.money import amounts, at_least, billed, cut, grant, plain_house, spend, zero_rate
 from tests.billing.month import DOLLAR, IN_OCTOBER, LATER, NOVEMBER, NOW, OCTOBER, close, open_house, tenant
+from tests.usage.test_races import at_once
 from tests.usage_api.asking import asked, get, key_of
 from usage.services.ingesting import Status, ingest_events
 
@@ -284,6 +287,25 @@ def test_the_same_mistake_is_given_back_once(gaon: Customer) -> None:
     further, back = typo("acme/dollar", "0.0000007"), typo("acme/dollar", "0.0000008")
     approved = [approve_correction(correction=one, actor="sua", now=LATER) for one in (*twice, further, back)]
     assert [[note.supply_krw for note in notes] for notes in approved] == [[1_000], [], [2_000], []]
+    assert [result.violations for result in check_books() if result.violations] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_approvals_at_the_same_moment_give_it_back_once(gaon: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found_a_while_ago(correction: PriceCorrection) -> list[InvoiceDifference]:
+        found = correction_differences(correction)
+        time.sleep(0.3)  # the others look meanwhile, if they may
+        return found
+
+    monkeypatch.setattr("billing.services.correcting.correction_differences", found_a_while_ago)
+    at_least(gaon, 9_000)
+    spend(gaon, 6_000)
+    spend(gaon, 6_000, model="acme/cent")
+    assert billed(gaon).supply_krw == 12_000
+    halves = [typo("acme/dollar", "0.0000005"), typo("acme/cent", "0.000000005")]
+    at_once(*[partial(approve_correction, correction=one, actor="sua", now=LATER) for one in halves])
+    assert list(CreditNote.objects.values_list("supply_krw", flat=True)) == [3_000]
+    assert PriceCorrection.objects.filter(status="approved").count() == 2
     assert [result.violations for result in check_books() if result.violations] == []
 
 
